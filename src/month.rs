@@ -30,7 +30,7 @@ impl Month {
     pub fn containing(epoch_ms: i64) -> Self {
         let date = Timestamp::from_millisecond(epoch_ms)
             .expect("an instant of the years 1970 to 9998")
-            .to_zoned(TimeZone::UTC)
+            .to_zoned_datetime(TimeZone::UTC)
             .date();
         Self { first: date.first_of_month() }
     }
@@ -54,7 +54,7 @@ impl Month {
 
     /// Epoch milliseconds of the first instant.
     pub fn start_ms(self) -> i64 {
-        self.first.to_zoned(TimeZone::UTC).expect("UTC has every midnight").timestamp().as_millisecond()
+        self.first.to_zoned_datetime(TimeZone::UTC).expect("UTC has every midnight").timestamp().as_millisecond()
     }
 
     /// Epoch milliseconds of the first instant that belongs to the next month.
