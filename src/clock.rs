@@ -1,4 +1,8 @@
-//! The only place that reads time.
+//! The only place that reads time, and how an instant is written.
+
+mod time;
+
+pub use time::{InvalidTime, Time};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,6 +17,10 @@ pub enum Clock {
 }
 
 impl Clock {
+    pub fn now(&self) -> Time {
+        Time(self.now_ms())
+    }
+
     pub fn now_ms(&self) -> i64 {
         match self {
             Self::System => system_now_ms(),

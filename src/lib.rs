@@ -3,11 +3,11 @@
 //! The rooms, in the order that an event walks through them. A room may use the rooms above it in
 //! this list where `docs/architecture.md` says so, never one below; `tests/it/tidy.rs` holds that.
 
+/// The open block of each lane: single-writer shards, outcomes, digest.
+pub mod aggregate;
+/// The only place that reads time.
+pub mod clock;
 /// The words that every room speaks: event, record, lane, outcome, reason, counting rules.
 pub mod event;
 /// UTC calendar months, half-open, so that every instant belongs to exactly one.
 pub mod month;
-/// The only place that reads time.
-pub mod clock;
-/// The open block of each lane: single-writer shards, outcomes, digest.
-pub mod aggregate;

@@ -54,7 +54,11 @@ impl Month {
 
     /// Epoch milliseconds of the first instant.
     pub fn start_ms(self) -> i64 {
-        self.first.to_zoned_datetime(TimeZone::UTC).expect("UTC has every midnight").timestamp().as_millisecond()
+        self.first
+            .to_zoned_datetime(TimeZone::UTC)
+            .expect("UTC has every midnight")
+            .timestamp()
+            .as_millisecond()
     }
 
     /// Epoch milliseconds of the first instant that belongs to the next month.

@@ -23,7 +23,10 @@ fn midnight_belongs_to_the_month_that_it_starts() {
 
 #[test]
 fn what_is_no_month_is_refused() {
-    for text in ["", "2026", "2026-1", "2026-13", "2026-00", "2026-011", "26-11", "2026/11", "+026-11", "2026-+1", "２026-1"] {
+    for text in [
+        "", "2026", "2026-1", "2026-13", "2026-00", "2026-011", "26-11", "2026/11", "+026-11", "2026-+1",
+        "２026-1",
+    ] {
         assert!(text.parse::<Month>().is_err(), "{text:?}");
     }
 }
