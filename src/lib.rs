@@ -11,3 +11,5 @@ pub mod clock;
 pub mod event;
 /// UTC calendar months, half-open, so that every instant belongs to exactly one.
 pub mod month;
+/// What usage costs: price books, tiers, proration, rounding; exact decimals, no floats.
+pub mod rating;

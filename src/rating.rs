@@ -1,0 +1,17 @@
+//! What usage costs. Pure: no I/O, no clock, no floats; every amount is an exact fraction until the
+//! one rounding of its line. docs/rating.md explains the rules with worked cases.
+
+mod book;
+mod estimate;
+mod money;
+mod period;
+mod price;
+
+#[cfg(test)]
+mod tests;
+
+pub use book::{BookError, Limit, Overage, PlanTerms, PriceBook, PriceBookVersion};
+pub use estimate::{Estimate, Line, LineKind, MonthUsage, Rated, RatingError, estimate, rate};
+pub use money::{Currency, Fraction, UnknownCurrency};
+pub use period::{Span, billable_spans};
+pub use price::{Model, Piece, Price, PriceError, Tier};

@@ -1,0 +1,106 @@
+use super::PriceBook;
+
+/// A book whose Plus prices are the given lines; the first of them is on line 8.
+fn book(prices: &str) -> String {
+    let indented: String = prices.lines().map(|line| format!("          {line}\n")).collect();
+    format!(
+        "# prices\nversions:\n  - effective: 2023-09\n    currency: USD\n    plans:\n      free: {{}}\n      plus: {{ prices: [\n{indented}      ] }}\n"
+    )
+}
+
+#[test]
+fn what_has_no_single_meaning_is_refused_with_its_line() {
+    let mistakes = [
+        ("{ meter: services, model: per_unit, price: -1 }", 8, "is negative"),
+        ("{ meter: services, model: per_unit, price: ten }", 8, "is no amount such as 34.25"),
+        ("{ meter: services, model: per_unit, price: 1e3 }", 8, "is no amount such as 34.25"),
+        ("{ meter: services, model: per_unit, price: 0.0000000000001 }", 8, "too fine"),
+        ("{ meter: services, model: per_unit, price: 1000000000001 }", 8, "too great"),
+        ("{ meter: services, model: per_unit }", 8, "`price` is missing: the model per_unit needs it"),
+        ("{ model: per_unit, price: 1 }", 8, "`meter` is missing"),
+        ("{ meter: services, model: per_unit, price: 1, unit: 0 }", 8, "unit is 0"),
+        ("{ meter: services, model: per_unit, price: 1, colour: red }", 8, "unknown field `colour`"),
+        ("{ meter: services, model: per_hour, price: 1 }", 8, "unknown variant `per_hour`"),
+        ("{ meter: services, model: package, price: 1 }", 8, "`unit` is missing"),
+        ("{ meter: services, model: flat, price: 1, unit: 5 }", 8, "`unit` means nothing"),
+        ("{ meter: services, model: volume, price: 1 }", 8, "`price` means nothing"),
+        ("{ meter: services, model: volume, tiers: [] }", 8, "tiers are missing"),
+        ("{ meter: services, model: volume, tiers: [{ up_to: 5, price: 1 }] }", 8, "the last tier ends at 5"),
+        (
+            "{ meter: services, model: graduated, tiers: [{ price: 1 }, { price: 2 }] }",
+            8,
+            "tier 1 has no `up_to`",
+        ),
+        (
+            "{ meter: services, model: graduated, tiers: [{ up_to: 5 }, { up_to: 5 }, { price: 2 }] }",
+            8,
+            "tier 2 ends at 5, which is not beyond",
+        ),
+        ("{ meter: Services, model: per_unit, price: 1 }", 8, "is no meter's name"),
+        ("{ meter: services, model: per_unit, price: 1, minimum: 2, cap: 1 }", 8, "minimum 2 is greater"),
+        ("{ meter: a, model: per_unit, price: 1 },\n{ meter: b, model: per_unit },", 9, "`price` is missing"),
+        (
+            "{ meter: a, model: per_unit, price: 1 },\n{ meter: a, model: per_unit, price: 2 },",
+            7,
+            "meter a is priced twice",
+        ),
+    ];
+    for (prices, line, reason) in mistakes {
+        let error = PriceBook::parse(&book(prices)).expect_err(prices);
+        assert!(error.reason.contains(reason), "{prices}: {error}");
+        assert_eq!(error.line, Some(line), "{prices}: {error}");
+    }
+}
+
+#[test]
+fn a_book_itself_is_checked() {
+    let version = "{ effective: 2023-09, currency: USD, plans: { free: {}, plus: {} } }";
+    for (yaml, reason) in [
+        ("versions: []".to_owned(), "no versions"),
+        (format!("versions: [{version}, {version}]"), "2023-09 is listed twice"),
+        (version.to_owned(), "unknown field"),
+        (version.replace("USD", "usd"), "unknown field"),
+        (format!("versions: [{}]", version.replace("USD", "usd")), "no ISO 4217 code"),
+        (format!("versions: [{}]", version.replace("2023-09", "2023-09-15")), "not of the form YYYY-MM"),
+        (format!("versions: [{}]", version.replace(", plus: {}", "")), "missing field `plus`"),
+        (
+            format!(
+                "versions: [{}]",
+                version.replace(
+                    "free: {}",
+                    "free: { limits: { a: { limit: 1, overage: block }, a: { limit: 2, overage: block } } }"
+                )
+            ),
+            "a is listed twice",
+        ),
+        (
+            format!(
+                "versions: [{}]",
+                version.replace("free: {}", "free: { limits: { a: { limit: 1, overage: stop } } }")
+            ),
+            "unknown variant `stop`",
+        ),
+    ] {
+        let error = PriceBook::parse(&yaml).expect_err(&yaml);
+        assert!(error.to_string().contains(reason), "{yaml}: {error}");
+    }
+}
+
+#[test]
+fn prices_keep_every_digit_quoted_or_not() {
+    for digits in ["0.1", "\"0.1\"", "123456789.123456789012"] {
+        let prices = format!("{{ meter: services, model: per_unit, price: {digits} }}");
+        let parsed = PriceBook::parse(&book(&prices)).unwrap();
+        let json = serde_json::to_string(&parsed.versions()[0]).unwrap();
+        let text = digits.trim_matches('"');
+        assert!(json.contains(&format!("\"price\":\"{text}\"")), "{json}");
+    }
+}
+
+#[test]
+fn an_error_reads_well() {
+    let error = PriceBook::parse(&book("{ meter: services, model: per_unit, price: -1 }")).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("read price book, line 8: "), "{text}");
+    assert!(!text.contains("at line"), "{text}");
+}
