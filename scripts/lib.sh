@@ -4,7 +4,7 @@
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # Downloads live outside the repository, so that a clean clone finds them again.
-cache=${ODOMETER_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/odometer}
+cache=$(realpath --canonicalize-missing "${ODOMETER_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/odometer}")
 
 log() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 

@@ -20,9 +20,11 @@ kafka_prepare() {
 kafka_fetch() {
   ensure_commands mvn:maven
   kafka_pom >"$1/pom.xml"
-  interruptible mvn --batch-mode --quiet --strict-checksums -Dstyle.color=never --file "$1/pom.xml" \
-    dependency:copy-dependencies -DoutputDirectory="$1/libs" >&2 ||
+  interruptible mvn --batch-mode --quiet --strict-checksums --file "$1/pom.xml" \
+    dependency:copy-dependencies -DoutputDirectory="$1/libs" >"$1/mvn.log" 2>&1 || {
+    cat "$1/mvn.log" >&2
     die "fetch Kafka $kafka_version: mvn failed, see above"
+  }
 }
 
 kafka_pom() {
@@ -96,7 +98,8 @@ END
 
 kafka_format() {
   local cluster
-  cluster=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')
+  # 16 bytes as base64 without its two signs: an id that begins with - would be taken for an option.
+  cluster=$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=')
   interruptible java -Xmx128m -XX:TieredStopAtLevel=1 -cp "$kafka_home/libs/*" \
     "-Dlog4j.configuration=file:$dir/kafka/log4j.properties" kafka.tools.StorageTool \
     format --cluster-id "$cluster" --config "$dir/kafka/server.properties" >>"$dir/kafka/log" 2>&1 ||
