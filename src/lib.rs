@@ -3,13 +3,15 @@
 //! The rooms, in the order that an event walks through them. A room may use the rooms above it in
 //! this list where `docs/architecture.md` says so, never one below; `tests/it/tidy.rs` holds that.
 
-/// The open block of each lane: single-writer shards, outcomes, digest.
-pub mod aggregate;
-/// The only place that reads time.
-pub mod clock;
 /// The words that every room speaks: event, record, lane, outcome, reason, counting rules.
 pub mod event;
 /// UTC calendar months, half-open, so that every instant belongs to exactly one.
 pub mod month;
+/// The only place that reads time.
+pub mod clock;
+/// The open block of each lane: single-writer shards, outcomes, digest.
+pub mod aggregate;
 /// What usage costs: price books, tiers, proration, rounding; exact decimals, no floats.
 pub mod rating;
+/// One organization's usage at a moment: totals in memory, the service register, completeness.
+pub mod snapshot;

@@ -1,0 +1,129 @@
+//! Up to which instant the figures hold every event, and which months lost some.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::aggregate::LedgerRow;
+use crate::clock::Time;
+use crate::event::Lane;
+use crate::month::Month;
+
+#[cfg(test)]
+mod tests;
+
+/// Figures that are older than this, in milliseconds, are incomplete: longer than a hand-over after
+/// a crash takes (librdkafka's session time-out is 45 s), so that one does not look like missing
+/// usage.
+pub const FRESH_WITHIN_MS: i64 = 60_000;
+
+/// How far one lane was seen and read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneStanding {
+    pub lane: Lane,
+    /// Epoch milliseconds of the latest look at the log whose end the ledger has reached.
+    pub reached_at: Option<i64>,
+    /// Epoch milliseconds of the latest sign of life: a look at the log, a block.
+    pub alive_at: i64,
+}
+
+/// Which lanes must be read to their end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The configured topics. A lane of another topic is nobody's any more: it holds nothing back.
+    /// Empty: every lane that the ledger knows.
+    pub topics: BTreeSet<String>,
+    /// Partitions by topic, where the broker was asked: one that was never read holds all back.
+    pub partitions: BTreeMap<String, usize>,
+}
+
+/// The instant by which everything that had reached Kafka is in the figures; `None` where no lane
+/// is known yet or one was never read to an end that somebody saw.
+pub fn complete_through(lanes: &[LaneStanding], expected: &Expected) -> Option<Time> {
+    let lanes = current_lanes(lanes, expected);
+    let known = |topic: &str| lanes.keys().filter(|(name, _)| *name == topic).count();
+    let needed = |topic: &str| expected.partitions.get(topic).copied().unwrap_or(1);
+    if expected.topics.iter().any(|topic| known(topic) < needed(topic)) {
+        return None;
+    }
+    // `None` is less than any instant.
+    lanes.values().map(|lane| lane.reached_at.map(Time)).min().flatten()
+}
+
+/// Of a topic that was made again, the lanes of the newest: the old ones stand still for ever.
+fn current_lanes<'a>(
+    lanes: &'a [LaneStanding],
+    expected: &Expected,
+) -> BTreeMap<(&'a str, i32), &'a LaneStanding> {
+    let mut current: BTreeMap<(&str, i32), &LaneStanding> = BTreeMap::new();
+    let wanted = |topic: &str| expected.topics.is_empty() || expected.topics.contains(topic);
+    for standing in lanes.iter().filter(|standing| wanted(&standing.lane.topic)) {
+        let place = (&*standing.lane.topic, standing.lane.partition);
+        let held = current.entry(place).or_insert(standing);
+        if held.alive_at < standing.alive_at {
+            *held = standing;
+        }
+    }
+    current
+}
+
+/// Events that were gone from the log before they were counted, or that no block covers. When they
+/// happened is not known; it lies in [from_ms, to_ms].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    pub from_ms: i64,
+    pub to_ms: i64,
+}
+
+/// How far an event's time may lie from the time at which it came, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    pub past_ms: i64,
+    pub future_ms: i64,
+}
+
+/// What the ledger says is missing. `counting` are all rows that count, each with its publication
+/// in epoch milliseconds.
+///
+/// A lost event came after the block before the loss and before the loss was published, so it
+/// belongs between the earliest time in that block, less what is accepted late, and the
+/// publication, plus what is accepted early.
+pub fn losses(counting: &[(&LedgerRow, i64)], acceptance: Acceptance) -> Vec<Loss> {
+    let mut lanes: BTreeMap<&Lane, Vec<(&LedgerRow, i64)>> = BTreeMap::new();
+    for (row, published_at) in counting {
+        lanes.entry(&row.lane).or_default().push((row, *published_at));
+    }
+    lanes.into_values().flat_map(|rows| losses_of_lane(rows, acceptance)).collect()
+}
+
+fn losses_of_lane(mut rows: Vec<(&LedgerRow, i64)>, acceptance: Acceptance) -> Vec<Loss> {
+    rows.sort_by_key(|(row, _)| (row.first_offset, row.next_offset));
+    let mut losses = Vec::new();
+    let mut end = rows.first().map_or(0, |(row, _)| row.first_offset);
+    let mut earliest_before = None;
+    for (row, published_at) in rows {
+        if !row.loss.is_empty() || row.first_offset > end {
+            losses.push(Loss {
+                from_ms: earliest_before.map_or(i64::MIN, |earliest: i64| earliest - acceptance.past_ms),
+                to_ms: published_at + acceptance.future_ms,
+            });
+        }
+        end = end.max(row.next_offset);
+        earliest_before = row.times.map(|(earliest, _)| earliest).or(earliest_before);
+    }
+    losses
+}
+
+impl Loss {
+    fn touches(&self, month: Month) -> bool {
+        self.from_ms < month.end_ms() && month.start_ms() <= self.to_ms
+    }
+}
+
+/// Whether nothing is known to be missing from a month's figures: nothing was lost that could
+/// belong to it, and they hold what had reached Kafka by its end (where it has not ended: by
+/// [`FRESH_WITHIN_MS`] ago).
+pub fn is_complete(month: Month, complete_through: Option<Time>, as_of: Time, losses: &[Loss]) -> bool {
+    let ended = month.end_ms() <= as_of.0;
+    let needed = if ended { month.end_ms() } else { as_of.0 - FRESH_WITHIN_MS };
+    complete_through.is_some_and(|through| through.0 >= needed)
+        && !losses.iter().any(|loss| loss.touches(month))
+}

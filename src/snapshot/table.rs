@@ -1,0 +1,246 @@
+//! The usage of every organization in memory, from one month on.
+//!
+//! A reader of one organization sees each block whole or not at all: its entry is locked while the
+//! block's rows for it go in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dashmap::{DashMap, DashSet};
+
+use super::register::{Catalog, ServiceCounts};
+use crate::aggregate::{CountRow, Fold, ServiceRow};
+use crate::month::Month;
+
+#[cfg(test)]
+mod tests;
+
+/// What was used of one meter. A meter either adds up or keeps its greatest value; where the
+/// configuration changed from one to the other, both parts stand side by side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    sum: u128,
+    greatest: u128,
+}
+
+impl Amount {
+    pub fn value(self) -> u128 {
+        self.sum + self.greatest
+    }
+
+    pub fn join(self, other: Self) -> Self {
+        Self { sum: self.sum + other.sum, greatest: self.greatest.max(other.greatest) }
+    }
+}
+
+impl From<&CountRow> for Amount {
+    fn from(row: &CountRow) -> Self {
+        match row.fold {
+            Fold::Sum => Self { sum: row.value, greatest: 0 },
+            Fold::Max => Self { sum: 0, greatest: row.value },
+        }
+    }
+}
+
+/// An organization's figures of one month, by region.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub regions: BTreeMap<Arc<str>, RegionTotals>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegionTotals {
+    /// Event meters; one that nothing was used of may be absent.
+    pub meters: BTreeMap<Arc<str>, Amount>,
+    pub services: ServiceCounts,
+}
+
+impl RegionTotals {
+    pub fn is_zero(&self) -> bool {
+        self.services == ServiceCounts::default() && self.meters.values().all(|used| used.value() == 0)
+    }
+
+    pub fn join(&mut self, other: &Self) {
+        for (meter, amount) in &other.meters {
+            let held = self.meters.entry(meter.clone()).or_default();
+            *held = held.join(*amount);
+        }
+        self.services = self.services.plus(other.services);
+    }
+}
+
+impl Totals {
+    /// From rows of blocks that count, all of them the organization's.
+    pub fn of(counts: &[CountRow], catalog: &Catalog, month: Month) -> Self {
+        let mut totals = Self::default();
+        let hours = month.hours();
+        for row in counts.iter().filter(|row| hours.contains(&row.hour)) {
+            totals.add(&Arc::from(row.region.as_str()), &Arc::from(row.meter.as_str()), row.into());
+        }
+        totals.add_catalog(catalog);
+        totals
+    }
+
+    /// Takes in what another deployment counted.
+    pub fn join(&mut self, other: &Self) {
+        for (region, totals) in &other.regions {
+            self.regions.entry(region.clone()).or_default().join(totals);
+        }
+    }
+
+    fn add(&mut self, region: &Arc<str>, meter: &Arc<str>, amount: Amount) {
+        let meters = &mut self.regions.entry(region.clone()).or_default().meters;
+        let held = meters.entry(meter.clone()).or_default();
+        *held = held.join(amount);
+    }
+
+    fn add_catalog(&mut self, catalog: &Catalog) {
+        for (region, services) in catalog.by_region() {
+            self.regions.entry(region.clone()).or_default().services = services;
+        }
+    }
+}
+
+/// What a table knows of one organization.
+#[derive(Debug, Default)]
+struct Organization {
+    /// Sorted by key; a few entries, so that a vector is smaller and faster than a map.
+    usage: Vec<(UsageKey, Amount)>,
+    catalog: Catalog,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct UsageKey {
+    month: Month,
+    region: Arc<str>,
+    meter: Arc<str>,
+}
+
+impl Organization {
+    fn add(&mut self, key: UsageKey, amount: Amount) -> bool {
+        match self.usage.binary_search_by(|(held, _)| held.cmp(&key)) {
+            Ok(place) => {
+                let held = &mut self.usage[place].1;
+                let before = *held;
+                *held = held.join(amount);
+                *held != before
+            }
+            Err(place) => {
+                self.usage.insert(place, (key, amount));
+                true
+            }
+        }
+    }
+
+    fn totals(&self, month: Month) -> Totals {
+        let mut totals = Totals::default();
+        for (key, amount) in self.usage.iter().filter(|(key, _)| key.month == month) {
+            totals.add(&key.region, &key.meter, *amount);
+        }
+        totals.add_catalog(&self.catalog);
+        totals
+    }
+}
+
+/// Every organization's usage since the start of `since`, and its catalog as it is now.
+#[derive(Debug)]
+pub struct Table {
+    since: Month,
+    organizations: DashMap<Arc<str>, Organization>,
+    /// Regions and meters are few and repeat in every entry: each is kept once.
+    names: DashSet<Arc<str>>,
+}
+
+impl Table {
+    pub fn new(since: Month) -> Self {
+        Self { since, organizations: DashMap::new(), names: DashSet::new() }
+    }
+
+    /// The first month that the table holds whole.
+    pub fn since(&self) -> Month {
+        self.since
+    }
+
+    /// Adds the rows of blocks, and returns the organizations whose figures changed, each once.
+    /// Rows of months before `since` make the organization known and add nothing.
+    pub fn apply(&self, counts: &[CountRow], services: &[ServiceRow]) -> Vec<Arc<str>> {
+        let mut rows: BTreeMap<&str, (Vec<&CountRow>, Vec<&ServiceRow>)> = BTreeMap::new();
+        for row in counts {
+            rows.entry(&row.organization).or_default().0.push(row);
+        }
+        for row in services {
+            rows.entry(&row.organization).or_default().1.push(row);
+        }
+        rows.into_iter()
+            .filter_map(|(organization, (counts, services))| self.apply_to(organization, &counts, &services))
+            .collect()
+    }
+
+    fn apply_to(
+        &self,
+        organization: &str,
+        counts: &[&CountRow],
+        services: &[&ServiceRow],
+    ) -> Option<Arc<str>> {
+        let first_hour = self.since.hours().start;
+        let keyed: Vec<(UsageKey, Amount)> = counts
+            .iter()
+            .filter(|row| row.hour >= first_hour)
+            .map(|row| (self.usage_key(row), Amount::from(*row)))
+            .collect();
+        let mut held = self.organizations.entry(organization.into()).or_default();
+        let mut changed = false;
+        for (key, amount) in keyed {
+            changed |= held.add(key, amount);
+        }
+        for row in services {
+            changed |= held.catalog.apply(&self.name(&row.region), row);
+        }
+        changed.then(|| held.key().clone())
+    }
+
+    fn usage_key(&self, row: &CountRow) -> UsageKey {
+        UsageKey {
+            month: month_of_hour(row.hour),
+            region: self.name(&row.region),
+            meter: self.name(&row.meter),
+        }
+    }
+
+    fn name(&self, text: &str) -> Arc<str> {
+        if let Some(name) = self.names.get(text) {
+            return name.clone();
+        }
+        let name: Arc<str> = text.into();
+        self.names.insert(name.clone());
+        name
+    }
+
+    /// Keeps in mind that the organization has usage, if only of months before `since`.
+    pub fn know(&self, organization: &str) {
+        self.organizations.entry(organization.into()).or_default();
+    }
+
+    /// The organization's figures of a month that is not before `since`, its catalog as it is now;
+    /// `None` where the table never heard of it.
+    pub fn totals(&self, organization: &str, month: Month) -> Option<Totals> {
+        debug_assert!(month >= self.since, "the table holds {} and later, not {month}", self.since);
+        self.organizations.get(organization).map(|held| held.totals(month))
+    }
+
+    pub fn organizations(&self) -> impl Iterator<Item = Arc<str>> + '_ {
+        self.organizations.iter().map(|entry| entry.key().clone())
+    }
+
+    pub fn len(&self) -> usize {
+        self.organizations.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.organizations.is_empty()
+    }
+}
+
+fn month_of_hour(hour: u32) -> Month {
+    Month::containing(i64::from(hour) * crate::event::HOUR_MS)
+}
