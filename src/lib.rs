@@ -15,3 +15,5 @@ pub mod aggregate;
 pub mod rating;
 /// One organization's usage at a moment: totals in memory, the service register, completeness.
 pub mod snapshot;
+/// Kafka in: batches of borrowed records, the group's fence, dead letters out.
+pub mod source;

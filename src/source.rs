@@ -1,0 +1,115 @@
+//! Kafka in: batches of borrowed records, the group's fence, and dead letters out.
+//!
+//! The consumer group's generation is the fence that makes publishing exact: Kafka refuses a commit
+//! from a member whose generation has passed. [`Client`] therefore subscribes (it never assigns by
+//! itself), and [`Fence`] commits under one lock that a revocation takes too.
+
+mod client;
+mod dead_letters;
+mod fence;
+mod ffi;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use client::{Batch, Client, Committed, Item, Rebalance, TopicDescription, Watermarks};
+pub use dead_letters::DeadLetters;
+pub use fence::{CommitError, Fence, Tenure};
+
+/// How to reach Kafka, and what of it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub brokers: String,
+    pub group: String,
+    /// The topics to read.
+    pub topics: Vec<String>,
+    /// The topic that rejected events go to.
+    pub dead_letters: String,
+    /// Where a lane without any history starts.
+    pub start: Start,
+    /// librdkafka's properties, over odometer's defaults; never one of [`OWNED_PROPERTIES`].
+    pub properties: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+}
+
+/// Properties that odometer's exactness rests on, so that configuration can't set them.
+pub const OWNED_PROPERTIES: [(&str, &str); 9] = [
+    ("auto.offset.reset", "where a lane starts follows from the ledger and from `kafka.start`"),
+    ("enable.auto.commit", "an offset is committed only with the block that it publishes"),
+    ("enable.auto.offset.store", "an offset is committed only with the block that it publishes"),
+    ("isolation.level", "records of aborted transactions are never counted"),
+    ("enable.partition.eof", "an idle lane is complete only when its end is known"),
+    ("group.protocol", "the classic protocol's generation is the fence of every commit"),
+    ("group.id", "set `kafka.group`"),
+    ("bootstrap.servers", "set `kafka.brokers`"),
+    ("metadata.broker.list", "set `kafka.brokers`"),
+];
+
+/// No answer from Kafka within this long is an error.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Defaults that differ from librdkafka's, and why.
+const DEFAULTS: [(&str, &str); 7] = [
+    ("partition.assignment.strategy", "cooperative-sticky"), // a rebalance stops only lanes that move
+    ("topic.metadata.refresh.interval.ms", "30000"),         // partitions that are added are found soon
+    ("fetch.wait.max.ms", "100"),                            // the tail doesn't wait for a full fetch
+    ("queued.min.messages", "100000"),
+    ("queued.max.messages.kbytes", "32768"), // prefetch of one lane, bounded: 32 MiB
+    ("socket.timeout.ms", "20000"),
+    ("socket.nagle.disable", "true"),
+];
+
+/// Set last, whatever the configuration says.
+const OWNED: [(&str, &str); 6] = [
+    ("auto.offset.reset", "error"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("isolation.level", "read_committed"),
+    ("enable.partition.eof", "true"),
+    ("group.protocol", "classic"),
+];
+
+/// A request that Kafka, or the way to it, did not serve.
+#[derive(Debug, thiserror::Error)]
+#[error("{action}: {cause}")]
+pub struct KafkaError {
+    /// Verb and object: `read watermarks of gateway.events[3]`.
+    pub action: String,
+    pub cause: String,
+}
+
+impl Settings {
+    /// The consumer's properties: odometer's defaults, then the configuration's, then the owned ones.
+    fn consumer_properties(&self) -> BTreeMap<String, String> {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut properties: BTreeMap<_, _> = DEFAULTS.into_iter().map(owned).collect();
+        properties.extend(self.properties.clone());
+        properties.extend(OWNED.into_iter().map(owned));
+        properties.insert("bootstrap.servers".into(), self.brokers.clone());
+        properties.insert("group.id".into(), self.group.clone());
+        properties
+    }
+
+    /// The properties that any client shares (producers, admin): where the brokers are and how to
+    /// speak to them, without what only a consumer knows.
+    pub fn client_properties(&self) -> BTreeMap<String, String> {
+        const SHARED: [&str; 5] = ["security.", "sasl.", "ssl.", "socket.", "client."];
+        let mut properties: BTreeMap<_, _> = self
+            .properties
+            .iter()
+            .filter(|(name, _)| {
+                SHARED.iter().any(|prefix| name.starts_with(prefix))
+                    || *name == "enable.sasl.oauthbearer.unsecure.jwt"
+                    || *name == "enable.ssl.certificate.verification"
+            })
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        properties.insert("bootstrap.servers".into(), self.brokers.clone());
+        properties
+    }
+}

@@ -1,0 +1,225 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ffi::{self, ErrorCode, Handle, Message, Queue, RawRebalance};
+use super::{KafkaError, REQUEST_TIMEOUT, Settings};
+use crate::event::{Lane, Record};
+
+/// A member of the consumer group. Its records are polled by one thread.
+pub struct Client {
+    handle: Arc<Handle>,
+    queue: Queue,
+}
+
+/// What one poll brought.
+pub struct Batch(ffi::Batch);
+
+/// One thing of a batch.
+pub enum Item<'a> {
+    Record {
+        record: Record<'a>,
+        leader_epoch: i32,
+    },
+    /// Everything below `offset` that may be read was read.
+    End {
+        offset: i64,
+    },
+    /// The partition can't be read on from where it stands, e.g. because the log starts later now.
+    Broken {
+        cause: String,
+    },
+}
+
+/// The group's word on which partitions (topic, partition) are ours. An assignment is carried out
+/// by [`Client::assign`], a revocation by [`Client::unassign`], after the batch that came with it.
+#[derive(Debug)]
+pub enum Rebalance {
+    Assign(Vec<(String, i32)>),
+    Revoke(Vec<(String, i32)>),
+    Failed(String),
+}
+
+/// What the group has stored for a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub offset: i64,
+    /// What the committer wrote beside it; other programs may have written anything.
+    pub metadata: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+pub struct TopicDescription {
+    pub name: String,
+    pub topic_id: Arc<str>,
+}
+
+impl Client {
+    /// Connects and subscribes. Errors are those of the configuration; an unreachable broker shows
+    /// only later.
+    pub fn join(settings: &Settings) -> Result<Self, KafkaError> {
+        let failed =
+            |cause| KafkaError { action: format!("join group {} at {}", settings.group, settings.brokers), cause };
+        let properties = settings.consumer_properties();
+        let handle = Handle::new(properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            .map(Arc::new)
+            .map_err(failed)?;
+        let queue = Queue::of(&handle);
+        handle.subscribe(&settings.topics).map_err(failed)?;
+        Ok(Self { handle, queue })
+    }
+
+    pub(super) fn handle(&self) -> Arc<Handle> {
+        Arc::clone(&self.handle)
+    }
+
+    /// Waits at most `timeout` for up to `limit` records. What the group decided meanwhile is to be
+    /// carried out after the batch.
+    pub fn poll(&self, timeout: Duration, limit: usize) -> (Batch, Vec<Rebalance>) {
+        let batch = Batch(self.queue.poll(timeout, limit));
+        let rebalances = self
+            .handle
+            .take_rebalances()
+            .into_iter()
+            .map(|raw| match raw {
+                RawRebalance::Assign(lanes) => Rebalance::Assign(lanes),
+                RawRebalance::Revoke(lanes) => Rebalance::Revoke(lanes),
+                RawRebalance::Failed(cause) => Rebalance::Failed(cause),
+            })
+            .collect();
+        (batch, rebalances)
+    }
+
+    /// Begins to read each (topic, partition) at its offset.
+    pub fn assign(&self, lanes: &[(String, i32, i64)]) -> Result<(), KafkaError> {
+        self.handle
+            .assign(lanes)
+            .map_err(|cause| KafkaError { action: format!("assign {} partitions", lanes.len()), cause })
+    }
+
+    pub fn unassign(&self, lanes: &[(String, i32)]) -> Result<(), KafkaError> {
+        self.handle
+            .unassign(lanes)
+            .map_err(|cause| KafkaError { action: format!("give up {} partitions", lanes.len()), cause })
+    }
+
+    /// Stops or goes on fetching; only for a stand-still of many seconds, since the client throws
+    /// its prefetch away.
+    pub fn pause(&self, lanes: &[(String, i32)], paused: bool) -> Result<(), KafkaError> {
+        let action = if paused { "pause" } else { "resume" };
+        self.handle
+            .pause(lanes, paused)
+            .map_err(|cause| KafkaError { action: format!("{action} {} partitions", lanes.len()), cause })
+    }
+
+    /// The group's committed offset of a partition, `None` where there is none.
+    pub fn committed(&self, topic: &str, partition: i32) -> Result<Option<Committed>, KafkaError> {
+        let (offset, metadata) = self
+            .handle
+            .committed(topic, partition, REQUEST_TIMEOUT)
+            .map_err(|cause| KafkaError { action: format!("read commit of {topic}[{partition}]"), cause })?;
+        Ok((offset >= 0).then_some(Committed { offset, metadata }))
+    }
+
+    /// The name and id of each topic.
+    pub fn describe_topics(&self, topics: &[String]) -> Result<Vec<TopicDescription>, KafkaError> {
+        let action = || format!("describe topics {}", topics.join(", "));
+        let failed = |cause| KafkaError { action: action(), cause };
+        self.handle
+            .describe_topics(topics, REQUEST_TIMEOUT)
+            .map_err(failed)?
+            .into_iter()
+            .map(|(name, id, error)| match error {
+                None => Ok(TopicDescription { name, topic_id: id.into() }),
+                Some(cause) => Err(failed(format!("{name}: {cause}"))),
+            })
+            .collect()
+    }
+
+    /// A handle that reads watermarks from any thread.
+    pub fn watermarks(&self) -> Watermarks {
+        Watermarks(self.handle())
+    }
+
+    /// Leaves the group, so that its lanes go to others at once.
+    pub fn leave(self) {
+        self.handle.close();
+    }
+}
+
+/// Reads log bounds beside the polling thread.
+#[derive(Clone)]
+pub struct Watermarks(Arc<Handle>);
+
+impl Watermarks {
+    /// (log start, end of what may be read) of a lane's partition, now.
+    pub fn read(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+        self.0.watermarks(topic, partition, REQUEST_TIMEOUT).map_err(|code| KafkaError {
+            action: format!("read watermarks of {topic}[{partition}]"),
+            cause: ffi::describe(code),
+        })
+    }
+
+    pub fn describe_topics(&self, topics: &[String]) -> Result<Vec<(String, Arc<str>)>, KafkaError> {
+        let described = self
+            .0
+            .describe_topics(topics, REQUEST_TIMEOUT)
+            .map_err(|cause| KafkaError { action: format!("describe topics {}", topics.join(", ")), cause })?;
+        Ok(described
+            .into_iter()
+            .filter(|(_, _, error)| error.is_none())
+            .map(|(name, id, _)| (name, id.into()))
+            .collect())
+    }
+}
+
+impl Batch {
+    pub fn len(&self) -> usize {
+        self.0.messages().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.messages().is_empty()
+    }
+
+    /// Visits each item with the lane that `find` knows its partition by. `find` is asked once for
+    /// a run of items of one partition; what it doesn't know is passed over.
+    pub fn each<L: Copy>(
+        &self,
+        mut find: impl FnMut(&str, i32) -> Option<L>,
+        mut visit: impl FnMut(L, Item<'_>),
+    ) {
+        let mut last: Option<((usize, i32), &str, Option<L>)> = None;
+        for message in self.0.messages() {
+            let key = (message.topic_key(), message.partition());
+            let (topic, lane) = match last {
+                Some((same, topic, lane)) if same == key => (topic, lane),
+                _ => {
+                    let topic = message.topic();
+                    let lane = find(topic, message.partition());
+                    last = Some((key, topic, lane));
+                    (topic, lane)
+                }
+            };
+            if let Some(lane) = lane {
+                visit(lane, item(message, topic));
+            }
+        }
+    }
+}
+
+fn item<'a>(message: &'a Message, topic: &'a str) -> Item<'a> {
+    match message.code() {
+        ErrorCode::RD_KAFKA_RESP_ERR_NO_ERROR => {
+            Item::Record { record: message.record(topic), leader_epoch: message.leader_epoch() }
+        }
+        ErrorCode::RD_KAFKA_RESP_ERR__PARTITION_EOF => Item::End { offset: message.offset() },
+        code => Item::Broken { cause: ffi::describe(code) },
+    }
+}
+
+/// The lane of a partition, once its topic's id is known.
+impl TopicDescription {
+    pub fn lane(&self, partition: i32) -> Lane {
+        Lane { topic: self.name.as_str().into(), topic_id: Arc::clone(&self.topic_id), partition }
+    }
+}

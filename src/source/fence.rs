@@ -1,0 +1,111 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::client::Client;
+use super::ffi::{ErrorCode, Handle, describe};
+use crate::event::Lane;
+
+/// One owner's unbroken ownership of a lane.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tenure {
+    pub lane: Lane,
+    /// The ledger's greatest + 1.
+    pub token: u64,
+    /// Random; tells two tenures with the same token apart.
+    pub id: u128,
+}
+
+/// Why a commit did not happen, or may not have. Either ends the tenure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The lane was given up before the commit was sent.
+    #[error("the lane is no longer held")]
+    NotHeld,
+    /// Kafka said no: nothing was committed.
+    #[error("commit refused: {0}")]
+    Refused(String),
+    /// No answer came: it may have been committed, now or later.
+    #[error("commit uncertain: {0}")]
+    Uncertain(String),
+}
+
+/// Commits as the group's member, and only for lanes that it holds.
+///
+/// Kafka fences by generation, not by partition: a member that has given a partition up within the
+/// same generation could still commit it. So a commit and a revocation take the same lock, and the
+/// lock is kept until the client has answered.
+pub struct Fence {
+    handle: Arc<Handle>,
+    held: Mutex<HashMap<Lane, u128>>,
+}
+
+/// The group is handing partitions out: Kafka takes no commit until it has. It says so at once, so
+/// nothing is under way, and the same commit may be tried again while the lock keeps the lane ours.
+const REBALANCE_RETRIES: u32 = 30;
+const REBALANCE_PAUSE: Duration = Duration::from_millis(100);
+
+impl Fence {
+    pub fn new(client: &Client) -> Self {
+        Self { handle: client.handle(), held: Mutex::default() }
+    }
+
+    /// From now on the tenure may commit its lane.
+    pub fn hold(&self, tenure: &Tenure) {
+        self.held().insert(tenure.lane.clone(), tenure.id);
+    }
+
+    /// After this returns, no commit of these partitions is under way and none will be sent.
+    pub fn release(&self, lanes: &[Lane]) {
+        let mut held = self.held();
+        for lane in lanes {
+            held.remove(lane);
+        }
+    }
+
+    /// Commits the lane's offset with `metadata`. Blocks until the client has answered.
+    pub fn commit(&self, tenure: &Tenure, offset: i64, metadata: &str) -> Result<(), CommitError> {
+        let held = self.held();
+        let mut retries = 0;
+        loop {
+            if held.get(&tenure.lane) != Some(&tenure.id) || self.handle.is_assignment_lost() {
+                return Err(CommitError::NotHeld);
+            }
+            let (member_id, generation) = self.handle.membership();
+            if member_id.is_empty() || generation < 0 {
+                return Err(CommitError::NotHeld);
+            }
+            match self.handle.commit(&tenure.lane.topic, tenure.lane.partition, offset, metadata) {
+                Ok(()) => return Ok(()),
+                Err(ErrorCode::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS) if retries < REBALANCE_RETRIES => {
+                    retries += 1;
+                    std::thread::sleep(REBALANCE_PAUSE);
+                }
+                Err(code) if is_refusal(code) => return Err(CommitError::Refused(describe(code))),
+                Err(code) => return Err(CommitError::Uncertain(describe(code))),
+            }
+        }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Lane, u128>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the answer says for sure that nothing was committed.
+fn is_refusal(code: ErrorCode) -> bool {
+    use ErrorCode as E;
+    matches!(
+        code,
+        E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION
+            | E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID
+            | E::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS
+            | E::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
+            | E::RD_KAFKA_RESP_ERR_INVALID_COMMIT_OFFSET_SIZE
+            | E::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE
+            | E::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
+            | E::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+            | E::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+            | E::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST
+    )
+}
