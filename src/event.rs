@@ -1,10 +1,12 @@
 //! The words that every room speaks. Nothing here does I/O or knows another room.
 
+mod identity;
 mod outcome;
 mod plan;
 mod record;
 mod rules;
 
+pub use identity::{Content, EventKey, Identifier, Trace};
 pub use outcome::{Ignored, Outcome, Reason};
 pub use plan::{Plan, PlanPeriod, UnknownPlan};
 pub use record::{DeadLetter, Headers, Lane, NoHeaders, Record};

@@ -15,5 +15,7 @@ pub mod aggregate;
 pub mod rating;
 /// One organization's usage at a moment: totals in memory, the service register, completeness.
 pub mod snapshot;
+/// De-duplication: keys, fingerprints, the window and its journal.
+pub mod dedup;
 /// Kafka in: batches of borrowed records, the group's fence, dead letters out.
 pub mod source;

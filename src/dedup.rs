@@ -1,0 +1,16 @@
+//! De-duplication: which keys occurred in a lane, where last, and with what content.
+//!
+//! An event is a duplicate when its key occurred within the W offsets before it, or earlier in the
+//! same record, whatever that occurrence's outcome was. That looks at the log alone, so that any
+//! owner at any time decides the same. Pure but for the files of the journal and of large tables.
+
+mod budget;
+mod cache;
+mod journal;
+mod table;
+mod window;
+
+pub use budget::{Budget, CacheFull};
+pub use cache::{Cache, CacheSettings};
+pub use journal::{Frame, Journal};
+pub use window::{Occurrence, Verdict, Window};

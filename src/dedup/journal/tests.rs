@@ -1,0 +1,106 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::dedup::CacheSettings;
+
+struct Fixture {
+    _dir: tempfile::TempDir,
+    cache: Cache,
+    lane: Lane,
+}
+
+fn fixture() -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let cache =
+        Cache::open(&CacheSettings { dir: dir.path().to_owned(), memory: 0, budget: 1 << 20 }).unwrap();
+    Fixture { _dir: dir, cache, lane: Lane { topic: "t".into(), topic_id: "id".into(), partition: 3 } }
+}
+
+fn frame(first: i64, next: i64) -> Frame {
+    let occurrences = (first..next)
+        .map(|offset| Occurrence { offset, key: EventKey(offset as u128), content: offset as u32 })
+        .collect();
+    Frame { first, next, rules: RulesHash(9), occurrences }
+}
+
+fn replay(journal: &mut Journal, from: i64, end: i64) -> (i64, Vec<Frame>) {
+    let mut frames = Vec::new();
+    let reached = journal.replay(from, end, |frame| frame.rules == RulesHash(9), |frame| frames.push(frame)).unwrap();
+    (reached, frames)
+}
+
+proptest! {
+    /// Whatever byte is damaged and wherever the file is cut, what comes back is a prefix.
+    #[test]
+    fn a_damaged_journal_gives_an_honest_prefix(cut in 0usize..4_000, flip in any::<bool>(), bounds in prop::collection::vec(1i64..40, 1..8)) {
+        let f = fixture();
+        let mut journal = Journal::open(&f.cache, &f.lane).unwrap();
+        let mut frames = Vec::new();
+        let mut first = 0;
+        for length in bounds {
+            frames.push(frame(first, first + length));
+            first += length;
+        }
+        for frame in &frames {
+            journal.append(frame, 0).unwrap();
+        }
+        let path = journal.segments().unwrap().remove(0);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = cut % bytes.len();
+        if flip { bytes[at] ^= 0x40 } else { bytes.truncate(at) }
+        fs::write(&path, bytes).unwrap();
+        let mut journal = Journal::open(&f.cache, &f.lane).unwrap();
+        let (reached, read) = replay(&mut journal, 0, first);
+        prop_assert_eq!(&read[..], &frames[..read.len()]);
+        prop_assert_eq!(reached, read.last().map_or(0, |frame| frame.next));
+        // What was cut off can be written again.
+        journal.append(&frame(reached, first + 1), 0).unwrap();
+        let (again, _) = replay(&mut journal, 0, first + 1);
+        prop_assert_eq!(again, first + 1);
+    }
+}
+
+#[test]
+fn frames_beyond_the_ledger_s_end_are_cut_off() {
+    let f = fixture();
+    let mut journal = Journal::open(&f.cache, &f.lane).unwrap();
+    for bounds in [(0, 10), (10, 20), (20, 30)] {
+        journal.append(&frame(bounds.0, bounds.1), 0).unwrap();
+    }
+    let (reached, frames) = replay(&mut journal, 0, 25);
+    assert_eq!((reached, frames.len()), (20, 2));
+    journal.append(&frame(20, 22), 0).unwrap();
+    assert_eq!(replay(&mut journal, 0, 22).0, 22);
+}
+
+#[test]
+fn frames_of_other_rules_and_after_gaps_are_not_used() {
+    let f = fixture();
+    let mut journal = Journal::open(&f.cache, &f.lane).unwrap();
+    journal.append(&frame(0, 10), 0).unwrap();
+    journal.append(&Frame { rules: RulesHash(1), ..frame(10, 20) }, 0).unwrap();
+    assert_eq!(replay(&mut journal, 0, 20).0, 10);
+    journal.append(&frame(12, 20), 0).unwrap();
+    assert_eq!(replay(&mut journal, 0, 20).0, 10, "there is a gap");
+}
+
+#[test]
+fn a_journal_that_begins_after_the_window_is_not_used() {
+    let f = fixture();
+    let mut journal = Journal::open(&f.cache, &f.lane).unwrap();
+    journal.append(&frame(50, 60), 0).unwrap();
+    assert_eq!(replay(&mut journal, 40, 60), (40, vec![]));
+}
+
+#[test]
+fn segments_that_left_the_window_are_forgotten() {
+    let f = fixture();
+    let mut journal = Journal::open(&f.cache, &f.lane).unwrap();
+    journal.segment_bytes = 1;
+    for first in (0..100).step_by(10) {
+        journal.append(&frame(first, first + 10), first - 30).unwrap();
+    }
+    assert_eq!(journal.segments().unwrap().len(), 4);
+    let (reached, frames) = replay(&mut journal, 65, 100);
+    assert_eq!((reached, frames.len()), (100, 4));
+}
