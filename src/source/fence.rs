@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::client::Client;
@@ -37,7 +37,10 @@ pub enum CommitError {
 /// lock is kept until the client has answered.
 pub struct Fence {
     handle: Arc<Handle>,
-    held: Mutex<HashMap<Lane, u128>>,
+    /// Taken by a commit until its answer, and by a revocation.
+    commits: Mutex<()>,
+    /// Lanes with their tenure's id; read at any time, written under `commits` where lanes go away.
+    held: RwLock<HashMap<Lane, u128>>,
 }
 
 /// The group is handing partitions out: Kafka takes no commit until it has. It says so at once, so
@@ -47,28 +50,35 @@ const REBALANCE_PAUSE: Duration = Duration::from_millis(100);
 
 impl Fence {
     pub fn new(client: &Client) -> Self {
-        Self { handle: client.handle(), held: Mutex::default() }
+        Self { handle: client.handle(), commits: Mutex::default(), held: RwLock::default() }
     }
 
     /// From now on the tenure may commit its lane.
     pub fn hold(&self, tenure: &Tenure) {
-        self.held().insert(tenure.lane.clone(), tenure.id);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.insert(tenure.lane.clone(), tenure.id);
     }
 
     /// After this returns, no commit of these partitions is under way and none will be sent.
     pub fn release(&self, lanes: &[Lane]) {
-        let mut held = self.held();
+        let _no_commit = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         for lane in lanes {
             held.remove(lane);
         }
     }
 
+    /// Whether the tenure may still commit.
+    pub fn holds(&self, tenure: &Tenure) -> bool {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).get(&tenure.lane) == Some(&tenure.id)
+    }
+
     /// Commits the lane's offset with `metadata`. Blocks until the client has answered.
     pub fn commit(&self, tenure: &Tenure, offset: i64, metadata: &str) -> Result<(), CommitError> {
-        let held = self.held();
+        let _no_revocation = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut retries = 0;
         loop {
-            if held.get(&tenure.lane) != Some(&tenure.id) || self.handle.is_assignment_lost() {
+            if !self.holds(tenure) || self.handle.is_assignment_lost() {
                 return Err(CommitError::NotHeld);
             }
             let (member_id, generation) = self.handle.membership();
@@ -85,10 +95,6 @@ impl Fence {
                 Err(code) => return Err(CommitError::Uncertain(describe(code))),
             }
         }
-    }
-
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Lane, u128>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

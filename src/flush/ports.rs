@@ -1,0 +1,110 @@
+//! What flush needs of the store, the group and the dead-letter topic; the simulator has its own.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use crate::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
+use crate::event::{DeadLetter, Lane};
+use crate::source::{CommitError, DeadLetters, Fence, KafkaError, Tenure};
+use crate::store::{History, Store, StoreError};
+
+/// Where blocks and the ledger are kept.
+pub trait Stores: Send + Sync {
+    type Error: Display + Send + Sync + 'static;
+
+    /// The block's rows, then its full ledger row as prepared. After an error of any kind the block's
+    /// id is never used again: rows may be there, or may come late.
+    fn insert_block(
+        &self,
+        row: &LedgerRow,
+        counts: &[CountRow],
+        services: &[ServiceRow],
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Folds the rows of `covered` under `row.block`, then prepares `row` with the new quantity,
+    /// which is the answer.
+    fn insert_roll(
+        &self,
+        row: &LedgerRow,
+        covered: &[LedgerRow],
+    ) -> impl Future<Output = Result<u128, Self::Error>> + Send;
+
+    /// The ledger row; the same one may be written any number of times.
+    fn publish(&self, row: &LedgerRow) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    fn history(&self, lane: &Lane) -> impl Future<Output = Result<History, Self::Error>> + Send;
+
+    fn prepared(&self, block: BlockId) -> impl Future<Output = Result<Option<LedgerRow>, Self::Error>> + Send;
+}
+
+/// The consumer group: commits behind the fence.
+pub trait Commits: Send + Sync {
+    fn commit(
+        &self,
+        tenure: &Tenure,
+        offset: i64,
+        note: &str,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send;
+
+    /// Whether the tenure may still commit.
+    fn holds(&self, tenure: &Tenure) -> bool;
+}
+
+/// The dead-letter topic.
+pub trait Letters: Send + Sync {
+    type Error: Display + Send + Sync + 'static;
+
+    /// Returns once every letter is acknowledged.
+    fn send(&self, letters: &[DeadLetter]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+impl Stores for Store {
+    type Error = StoreError;
+
+    async fn insert_block(
+        &self,
+        row: &LedgerRow,
+        counts: &[CountRow],
+        services: &[ServiceRow],
+    ) -> Result<(), StoreError> {
+        Self::insert_block(self, row, counts, services).await
+    }
+
+    async fn insert_roll(&self, row: &LedgerRow, covered: &[LedgerRow]) -> Result<u128, StoreError> {
+        Self::insert_roll(self, row, covered).await
+    }
+
+    async fn publish(&self, row: &LedgerRow) -> Result<(), StoreError> {
+        Self::publish(self, row).await
+    }
+
+    async fn history(&self, lane: &Lane) -> Result<History, StoreError> {
+        Self::history(self, lane).await
+    }
+
+    async fn prepared(&self, block: BlockId) -> Result<Option<LedgerRow>, StoreError> {
+        Self::prepared(self, block).await
+    }
+}
+
+impl Commits for Arc<Fence> {
+    /// The client answers a blocking call; it runs beside the runtime's own threads.
+    async fn commit(&self, tenure: &Tenure, offset: i64, note: &str) -> Result<(), CommitError> {
+        let (fence, tenure, note) = (Arc::clone(self), tenure.clone(), note.to_owned());
+        tokio::task::spawn_blocking(move || fence.commit(&tenure, offset, &note))
+            .await
+            .unwrap_or_else(|error| Err(CommitError::Uncertain(error.to_string())))
+    }
+
+    fn holds(&self, tenure: &Tenure) -> bool {
+        Fence::holds(self, tenure)
+    }
+}
+
+impl Letters for DeadLetters {
+    type Error = KafkaError;
+
+    async fn send(&self, letters: &[DeadLetter]) -> Result<(), KafkaError> {
+        Self::send(self, letters).await
+    }
+}

@@ -1,0 +1,173 @@
+use std::fmt::Display;
+use std::time::Duration;
+
+use super::block::{CommittedBlock, FinishedBlock, InsertedBlock, Published, block_id};
+use super::note::CommitNote;
+use super::ports::{Commits, Letters, Stores};
+use super::roll;
+use super::take_over::TakeOver;
+use crate::aggregate::{BlockId, LedgerRow};
+use crate::event::DeadLetter;
+use crate::source::{CommitError, Tenure};
+
+/// Publishes one lane's blocks, one at a time, for as long as its tenure lasts.
+pub struct Publisher<S, C, L> {
+    store: S,
+    fence: C,
+    letters: L,
+    tenure: Tenure,
+    group: String,
+    /// Of the next block; with the token it makes the rank.
+    sequence: u64,
+    /// Of the next insert; makes its block id.
+    attempt: u64,
+    /// The rows of the lane that count, in the order of their offsets.
+    rows: Vec<LedgerRow>,
+}
+
+/// The tenure is over: what it did not publish is counted again by the next one.
+#[derive(Debug, thiserror::Error)]
+#[error("publish {lane}: {cause}")]
+pub struct TenureEnded {
+    pub lane: String,
+    pub cause: CommitError,
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
+    pub fn new(store: S, fence: C, letters: L, group: &str, taken: &TakeOver) -> Self {
+        Self {
+            store,
+            fence,
+            letters,
+            tenure: taken.tenure.clone(),
+            group: group.to_owned(),
+            sequence: 0,
+            attempt: 0,
+            rows: taken.rows.clone(),
+        }
+    }
+
+    pub fn tenure(&self) -> &Tenure {
+        &self.tenure
+    }
+
+    /// The lane's ledger rows that count.
+    pub fn rows(&self) -> &[LedgerRow] {
+        &self.rows
+    }
+
+    /// Publishes a live block.
+    pub async fn publish(&mut self, block: &FinishedBlock) -> Result<Published, TenureEnded> {
+        let inserted = self.insert(block).await?;
+        self.bury(&block.contents.dead_letters).await?;
+        let committed = self.commit(inserted).await?;
+        let published = self.list(committed).await?;
+        self.rows.push(published.row.clone());
+        Ok(published)
+    }
+
+    /// Rolls up what is due, if anything is; `false` where nothing was.
+    pub async fn roll(&mut self) -> Result<bool, TenureEnded> {
+        let Some(range) = roll::plan(&self.rows) else { return Ok(false) };
+        let covered = self.rows[range.clone()].to_vec();
+        let sequence = self.take_sequence();
+        let mut pause = Pause::default();
+        let row = loop {
+            self.check_held()?;
+            let mut row = roll::row(&covered, &self.tenure, sequence, self.take_block_id());
+            match self.store.insert_roll(&row, &covered).await {
+                Ok(quantity) => {
+                    row.quantity = quantity;
+                    break row;
+                }
+                Err(error) => pause.after("roll up", &self.tenure, &error).await,
+            }
+        };
+        // The group's offset stays where it is; the commit only names the roll.
+        let committed = self.commit(InsertedBlock { row }).await?;
+        let published = self.list(committed).await?;
+        self.rows.splice(range, [published.row]);
+        Ok(true)
+    }
+
+    async fn insert(&mut self, block: &FinishedBlock) -> Result<InsertedBlock, TenureEnded> {
+        let sequence = self.take_sequence();
+        let mut pause = Pause::default();
+        loop {
+            self.check_held()?;
+            let row = block.ledger_row(&self.tenure, &self.group, sequence, self.take_block_id());
+            match self.store.insert_block(&row, &block.contents.counts, &block.contents.services).await {
+                Ok(()) => return Ok(InsertedBlock { row }),
+                Err(error) => pause.after("insert block of", &self.tenure, &error).await,
+            }
+        }
+    }
+
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), TenureEnded> {
+        let mut pause = Pause::default();
+        while let Err(error) = self.letters.send(letters).await {
+            self.check_held()?;
+            pause.after("send dead letters of", &self.tenure, &error).await;
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, inserted: InsertedBlock) -> Result<CommittedBlock, TenureEnded> {
+        let row = inserted.row;
+        let end = self.rows.last().map_or(row.next_offset, |last| last.next_offset.max(row.next_offset));
+        let note = CommitNote::of(&row).to_string();
+        match self.fence.commit(&self.tenure, end, &note).await {
+            Ok(()) => Ok(CommittedBlock { row }),
+            Err(cause) => Err(self.ended(cause)),
+        }
+    }
+
+    /// Writes the ledger row until it is acknowledged. Where the lane is lost meanwhile, the next
+    /// owner writes the same row.
+    async fn list(&self, committed: CommittedBlock) -> Result<Published, TenureEnded> {
+        let mut pause = Pause::default();
+        while let Err(error) = self.store.publish(&committed.row).await {
+            self.check_held()?;
+            pause.after("write ledger of", &self.tenure, &error).await;
+        }
+        Ok(Published { row: committed.row })
+    }
+
+    fn check_held(&self) -> Result<(), TenureEnded> {
+        if self.fence.holds(&self.tenure) { Ok(()) } else { Err(self.ended(CommitError::NotHeld)) }
+    }
+
+    fn ended(&self, cause: CommitError) -> TenureEnded {
+        TenureEnded { lane: self.tenure.lane.to_string(), cause }
+    }
+
+    fn take_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence - 1
+    }
+
+    fn take_block_id(&mut self) -> BlockId {
+        self.attempt += 1;
+        block_id(&self.tenure, self.attempt - 1)
+    }
+}
+
+/// Waits between tries, longer each time; the log tells of the first and then of every tenth.
+#[derive(Default)]
+struct Pause {
+    tries: u32,
+}
+
+impl Pause {
+    async fn after(&mut self, action: &str, tenure: &Tenure, error: &impl Display) {
+        if self.tries.is_multiple_of(10) {
+            tracing::warn!(tries = self.tries + 1, "{action} {}: {error}; trying again", tenure.lane);
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.tries.min(16)).min(LONGEST_PAUSE);
+        self.tries += 1;
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -1,0 +1,227 @@
+use std::mem;
+
+use super::rebuild::Rebuild;
+use crate::aggregate::{Fold, MeterName, OpenBlock};
+use crate::decode::{Decoded, Decoder, InvalidRules, Meter, Raw};
+use crate::dedup::{CacheFull, Occurrence, Verdict, Window};
+use crate::event::{
+    Aggregation, Content, DeadLetter, Event, EventKey, Identifier, Lane, MeterIndex, Outcome, Reason, Record, Rules,
+    RulesHash, Trace,
+};
+use crate::flush::FinishedBlock;
+
+/// Counts one lane for one tenure: decodes, de-duplicates and adds up, in the order of the log.
+pub struct LaneCounter {
+    lane: Lane,
+    rules: RulesHash,
+    decoder: Decoder,
+    meters: Vec<MeterName>,
+    identifier: Identifier,
+    window: Window,
+    /// Offsets below the ledger's end are only read to rebuild the window.
+    rebuild: Option<Rebuild>,
+    open: OpenBlock,
+    occurrences: Vec<Occurrence>,
+    /// The open block covers [first, next).
+    first: i64,
+    next: i64,
+    window_from: i64,
+    leader_epoch: i32,
+}
+
+/// Where a lane's counting begins.
+pub struct Beginning {
+    /// The ledger's end, or where a lane without history starts.
+    pub end: i64,
+    pub window: Window,
+    pub window_from: i64,
+    pub rebuild: Option<Rebuild>,
+}
+
+/// A block is cut before it holds more distinct regions than its keys can number.
+const MOST_REGIONS: usize = 60_000;
+
+impl LaneCounter {
+    pub fn new(lane: &Lane, rules: &Rules, beginning: Beginning) -> Result<Self, InvalidRules> {
+        let decoder = Decoder::new(&lane.topic, rules)?;
+        let meters = decoder.meters().iter().map(meter_name).collect();
+        Ok(Self {
+            lane: lane.clone(),
+            rules: rules.hash(),
+            decoder,
+            meters,
+            identifier: Identifier::default(),
+            window: beginning.window,
+            rebuild: beginning.rebuild,
+            open: OpenBlock::default(),
+            occurrences: Vec::new(),
+            first: beginning.end,
+            next: beginning.end,
+            window_from: beginning.window_from,
+            leader_epoch: -1,
+        })
+    }
+
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    /// Takes the next record of the log. After an error the tenure must end: the record was taken
+    /// in part.
+    pub fn take(&mut self, record: &Record<'_>, leader_epoch: i32) -> Result<(), CacheFull> {
+        if record.offset < self.first {
+            return self.remember(record);
+        }
+        self.rebuild = None;
+        if record.offset < self.next {
+            return Ok(()); // Read again after a pause; it is counted already.
+        }
+        self.count(record)?;
+        self.next = record.offset + 1;
+        self.leader_epoch = leader_epoch;
+        Ok(())
+    }
+
+    /// Everything below `offset` that may be read was read: what is missing are control records.
+    pub fn reach(&mut self, offset: i64) {
+        if offset >= self.first {
+            self.rebuild = None;
+            self.next = self.next.max(offset);
+        }
+    }
+
+    fn count(&mut self, record: &Record<'_>) -> Result<(), CacheFull> {
+        let Self { decoder, identifier, window, open, occurrences, meters, .. } = self;
+        let mut full = None;
+        decoder.decode(record, &mut |index, raw, decoded| {
+            if full.is_some() {
+                return;
+            }
+            let placed = Trace::Placed { offset: record.offset, index };
+            match decoded {
+                Decoded::Event(event) => {
+                    let (key, content) = identify(identifier, meters, &event);
+                    let at = Occurrence::new(record.offset, key, content);
+                    let trace = Trace::Keyed(key, content);
+                    match window.observe(at) {
+                        Ok(verdict) => {
+                            occurrences.push(at);
+                            match verdict {
+                                Verdict::New => open.count(&event, trace, |meter| fold(meters, meter)),
+                                Verdict::Duplicate => open.note(trace, Outcome::Duplicate),
+                                Verdict::Conflict => {
+                                    let reason = Reason::ConflictingDuplicate;
+                                    open.note(trace, Outcome::Rejected(reason));
+                                    let detail = "the same id occurred before with other billed content";
+                                    open.bury(dead_letter(record, index, raw, reason, detail));
+                                }
+                            }
+                        }
+                        Err(error) => full = Some(error),
+                    }
+                }
+                Decoded::Rejected { reason, detail } => {
+                    open.note(placed, Outcome::Rejected(reason));
+                    open.bury(dead_letter(record, index, raw, reason, &detail));
+                }
+                Decoded::Ignored(why) => open.note(placed, Outcome::Ignored(why)),
+            }
+        });
+        full.map_or(Ok(()), Err)
+    }
+
+    /// Reads a record below the ledger's end for its keys alone, under the rules that it was
+    /// counted under.
+    fn remember(&mut self, record: &Record<'_>) -> Result<(), CacheFull> {
+        let Some(rebuild) = &mut self.rebuild else { return Ok(()) };
+        let Some((decoder, meters)) = rebuild.decoder(record.offset) else { return Ok(()) };
+        let (identifier, window) = (&mut self.identifier, &mut self.window);
+        let mut full = None;
+        decoder.decode(record, &mut |_, _, decoded| {
+            if let (Decoded::Event(event), None) = (decoded, &full) {
+                let (key, content) = identify(identifier, meters, &event);
+                full = window.observe(Occurrence::new(record.offset, key, content)).err();
+            }
+        });
+        full.map_or(Ok(()), Err)
+    }
+
+    /// Whether the ledger doesn't cover yet all that was read.
+    pub fn has_news(&self) -> bool {
+        self.next > self.first
+    }
+
+    /// Whether the window is still being read from the log.
+    pub fn is_rebuilding(&self) -> bool {
+        self.rebuild.is_some()
+    }
+
+    /// Roughly what the open block holds in memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.open.bytes() + self.occurrences.len() * size_of::<Occurrence>()
+    }
+
+    /// Whether the open block must be cut before more is read, whatever its age.
+    pub fn is_full(&self) -> bool {
+        self.open.regions() >= MOST_REGIONS
+    }
+
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// The end of what was read.
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Ends the open block; counting goes on in a new one.
+    pub fn finish(&mut self) -> FinishedBlock {
+        let open = mem::take(&mut self.open);
+        let first = mem::replace(&mut self.first, self.next);
+        FinishedBlock {
+            first,
+            next: self.next,
+            contents: open.finish(&self.meters),
+            window_from: self.window_from,
+            leader_epoch: mem::replace(&mut self.leader_epoch, -1),
+            rules: self.rules,
+            occurrences: mem::take(&mut self.occurrences),
+            loss: String::new(),
+        }
+    }
+}
+
+fn identify(identifier: &mut Identifier, meters: &[MeterName], event: &Event<'_>) -> (EventKey, Content) {
+    let key = identifier.key(event);
+    let content = identifier.content(event, |meter| &meters[usize::from(meter.0)].name);
+    (key, content)
+}
+
+fn fold(meters: &[MeterName], meter: MeterIndex) -> Fold {
+    meters[usize::from(meter.0)].fold
+}
+
+pub(super) fn meter_name(meter: &Meter) -> MeterName {
+    let fold = match meter.aggregation {
+        Aggregation::Count | Aggregation::Sum => Fold::Sum,
+        Aggregation::Max => Fold::Max,
+    };
+    MeterName { name: meter.name.to_string(), fold }
+}
+
+fn dead_letter(record: &Record<'_>, index: u32, raw: Raw<'_>, reason: Reason, detail: &str) -> DeadLetter {
+    let mut headers = Vec::new();
+    record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.map(<[u8]>::to_vec))));
+    DeadLetter {
+        key: record.key.map(<[u8]>::to_vec),
+        value: record.value.map(|_| raw.encode_alone(record)),
+        headers,
+        reason,
+        detail: detail.to_owned(),
+        topic: record.topic.into(),
+        partition: record.partition,
+        offset: record.offset,
+        index,
+    }
+}

@@ -1,0 +1,171 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::Settings;
+use super::metrics;
+use super::session::{Session, SessionEnd};
+use crate::clock::Clock;
+use crate::decode::InvalidRules;
+use crate::dedup::{Cache, CacheFull};
+use crate::flush::TenureEnded;
+use crate::source::{DeadLetters, KafkaError};
+use crate::store::{Store, StoreError};
+
+/// Why a session ended that was not asked to. A new one begins after a pause; nothing is lost or
+/// counted twice by it.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    TakeOver(String),
+    #[error(transparent)]
+    TenureEnded(TenureEnded),
+    #[error(transparent)]
+    CacheFull(#[from] CacheFull),
+    #[error(transparent)]
+    Rules(#[from] InvalidRules),
+    #[error("read {lane}: {cause}")]
+    Broken { lane: String, cause: String },
+    #[error("topic {topic} was assigned, but is not one of `kafka.topics`")]
+    UnknownTopic { topic: String },
+    #[error("a topic was deleted and made again")]
+    TopicRemade,
+    #[error("rebalance group: {cause}")]
+    Group { cause: String },
+    #[error("open cache {dir}: {cause}")]
+    Cache { dir: String, cause: String },
+}
+
+/// How ingesting goes, for readiness.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    inner: Arc<ProgressInner>,
+}
+
+#[derive(Debug, Default)]
+struct ProgressInner {
+    lanes: AtomicUsize,
+    flushed_at_ms: AtomicI64,
+    trouble: std::sync::Mutex<Option<String>>,
+}
+
+impl Progress {
+    pub(super) fn assigned(&self, lanes: usize) {
+        self.inner.lanes.store(lanes, Ordering::Relaxed);
+        if lanes > 0 {
+            self.set_trouble(None);
+        }
+    }
+
+    pub(super) fn flushed(&self, clock: &Clock) {
+        self.inner.flushed_at_ms.store(clock.now_ms(), Ordering::Relaxed);
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.inner.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = trouble;
+    }
+
+    /// Lanes that this process counts.
+    pub fn lanes(&self) -> usize {
+        self.inner.lanes.load(Ordering::Relaxed)
+    }
+
+    /// Epoch milliseconds of the last published block; 0 before the first.
+    pub fn flushed_at_ms(&self) -> i64 {
+        self.inner.flushed_at_ms.load(Ordering::Relaxed)
+    }
+
+    /// Why no lane is counted just now.
+    pub fn trouble(&self) -> Option<String> {
+        self.inner.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Rows that the gate hides are dropped this often.
+const GARBAGE_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Counts until `shutdown`, with as many consumers as the settings say. Servers that go away are
+/// waited for without end; the error is one that no waiting mends.
+pub async fn ingest(
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+    progress: Progress,
+    shutdown: CancellationToken,
+) -> Result<(), IngestError> {
+    let settings = Arc::new(settings);
+    for rules in settings.rules.values() {
+        store.store_rules(rules).await?;
+    }
+    let letters = DeadLetters::connect(&settings.kafka)?;
+    let cache = Cache::open(&settings.cache).map_err(|error| IngestError::Cache {
+        dir: settings.cache.dir.display().to_string(),
+        cause: error.to_string(),
+    })?;
+    tracing::info!(
+        windows = settings.cache.memory,
+        blocks = settings.block_memory,
+        "memory: windows and blocks in bytes; each lane also prefetches up to queued.max.messages.kbytes"
+    );
+    let garbage = tokio::spawn(collect_garbage(store.clone(), shutdown.clone()));
+    let mut threads = Vec::new();
+    for number in 0..settings.consumers.max(1) {
+        let session = Session {
+            settings: Arc::clone(&settings),
+            store: store.clone(),
+            letters: letters.clone(),
+            cache: cache.clone(),
+            clock: clock.clone(),
+            runtime: Handle::current(),
+            shutdown: shutdown.clone(),
+            progress: progress.clone(),
+        };
+        let thread = thread::Builder::new().name(format!("consumer-{number}")).spawn(move || keep_running(&session));
+        threads.push(thread.map_err(|error| IngestError::Group { cause: error.to_string() })?);
+    }
+    let ended = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+    garbage.abort();
+    if ended.unwrap_or(false) { Ok(()) } else { Err(IngestError::Group { cause: "a consumer thread has panicked".into() }) }
+}
+
+fn keep_running(session: &Session) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let began = crate::clock::instant();
+        match session.run() {
+            SessionEnd::Stopped => return,
+            SessionEnd::Doubt(error) => {
+                metrics::session_ended();
+                tracing::warn!("{error}; leaving the group and joining it anew");
+                session.progress.set_trouble(Some(error.to_string()));
+            }
+        }
+        // A session that had worked for a while starts the next one soon.
+        if began.elapsed() > LONGEST_PAUSE {
+            pause = FIRST_PAUSE;
+        }
+        let until = crate::clock::instant() + pause;
+        while crate::clock::instant() < until && !session.shutdown.is_cancelled() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn collect_garbage(store: Store, shutdown: CancellationToken) {
+    while shutdown.run_until_cancelled(tokio::time::sleep(GARBAGE_INTERVAL)).await.is_some() {
+        if let Err(error) = store.collect_garbage().await {
+            tracing::warn!("{error}; rows that nobody counts stay a while longer");
+        }
+    }
+}

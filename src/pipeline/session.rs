@@ -1,0 +1,386 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::lane_task::LaneEvent;
+use super::lanes::{Begun, Grounds};
+use super::watch::{self, HeldLanes};
+use super::{IngestError, LaneCounter, Settings, metrics};
+use crate::clock::{Clock, instant};
+use crate::dedup::Cache;
+use crate::event::Lane;
+use crate::flush::FinishedBlock;
+use crate::source::{Batch, Client, DeadLetters, Fence, Item, Rebalance};
+use crate::store::Store;
+
+/// One membership in the group, from joining to leaving, on a thread of its own.
+pub struct Session {
+    pub settings: Arc<Settings>,
+    pub store: Store,
+    pub letters: DeadLetters,
+    pub cache: Cache,
+    pub clock: Clock,
+    pub runtime: Handle,
+    pub shutdown: CancellationToken,
+    pub progress: super::ingest::Progress,
+}
+
+/// How a session came to its end.
+#[derive(Debug)]
+pub enum SessionEnd {
+    /// Asked to stop: everything that was counted is published.
+    Stopped,
+    /// A doubt, or a change that only a new membership resolves.
+    Doubt(IngestError),
+}
+
+struct Slot {
+    counter: LaneCounter,
+    tenure: u128,
+    blocks: mpsc::Sender<FinishedBlock>,
+    task: JoinHandle<()>,
+    is_publishing: bool,
+    opened: Instant,
+}
+
+struct Running<'a> {
+    session: &'a Session,
+    client: Client,
+    fence: Arc<Fence>,
+    slots: Vec<Option<Slot>>,
+    by_partition: HashMap<(String, i32), usize>,
+    held: HeldLanes,
+    events: mpsc::Receiver<LaneEvent>,
+    event_sender: mpsc::Sender<LaneEvent>,
+    paused: bool,
+    blocked_since: Option<Instant>,
+}
+
+/// A poll returns after this long, so that flushes, rebalances and a stop are seen in time.
+const POLL_TIMEOUT: Duration = Duration::from_millis(20);
+/// Records of one poll: enough that a poll costs little, few enough to hold in the processor's cache.
+const POLL_RECORDS: usize = 2_000;
+/// After so long without room the client stops fetching, so that the group keeps the member.
+const BLOCKED_BEFORE_PAUSE: Duration = Duration::from_secs(5);
+/// An event a lane; lanes are few.
+const EVENT_QUEUE: usize = 1_024;
+
+impl Session {
+    /// Joins, works until it must end, leaves.
+    pub fn run(&self) -> SessionEnd {
+        let client = match Client::join(&self.settings.kafka) {
+            Ok(client) => client,
+            Err(error) => return SessionEnd::Doubt(error.into()),
+        };
+        let fence = Arc::new(Fence::new(&client));
+        let held = HeldLanes::default();
+        let ended = CancellationToken::new();
+        let remade = CancellationToken::new();
+        let _end_watch = ended.clone().drop_guard();
+        self.runtime.spawn(watch::watch(
+            client.watermarks(),
+            self.store.clone(),
+            Arc::clone(&held),
+            self.clock.clone(),
+            self.settings.flush_interval,
+            ended,
+            remade.clone(),
+        ));
+        let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+        let mut running = Running {
+            session: self,
+            client,
+            fence,
+            slots: Vec::new(),
+            by_partition: HashMap::new(),
+            held,
+            events,
+            event_sender,
+            paused: false,
+            blocked_since: None,
+        };
+        let end = running.work(&remade);
+        running.leave(matches!(end, SessionEnd::Stopped));
+        end
+    }
+}
+
+impl Running<'_> {
+    fn work(&mut self, remade: &CancellationToken) -> SessionEnd {
+        loop {
+            if self.session.shutdown.is_cancelled() {
+                return SessionEnd::Stopped;
+            }
+            if remade.is_cancelled() {
+                return SessionEnd::Doubt(IngestError::TopicRemade);
+            }
+            if let Err(error) = self.turn() {
+                return SessionEnd::Doubt(error);
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Result<(), IngestError> {
+        self.hear_tasks()?;
+        self.finish_due();
+        if self.has_room() {
+            let (batch, rebalances) = self.client.poll(POLL_TIMEOUT, POLL_RECORDS);
+            self.count(&batch)?;
+            drop(batch);
+            for rebalance in rebalances {
+                self.rebalance(rebalance)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_tasks(&mut self) -> Result<(), IngestError> {
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                LaneEvent::Published { slot, tenure } => {
+                    if let Some(slot) = self.slots[slot].as_mut().filter(|slot| slot.tenure == tenure) {
+                        slot.is_publishing = false;
+                        self.session.progress.flushed(&self.session.clock);
+                    }
+                }
+                LaneEvent::Ended { slot, tenure, cause } => {
+                    if self.slots[slot].as_ref().is_some_and(|slot| slot.tenure == tenure) {
+                        return Err(IngestError::TenureEnded(cause));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands finished blocks to their lanes' tasks.
+    fn finish_due(&mut self) {
+        let (interval, room) = (self.session.settings.flush_interval, self.block_room());
+        for slot in self.slots.iter_mut().flatten() {
+            if slot.is_publishing || !slot.counter.has_news() {
+                continue;
+            }
+            let is_due = slot.opened.elapsed() >= interval || slot.counter.bytes() >= room || slot.counter.is_full();
+            if is_due {
+                slot.finish();
+            }
+        }
+    }
+
+    /// Bytes that one open block may take: each lane has one open and one being published.
+    fn block_room(&self) -> usize {
+        let lanes = self.slots.iter().flatten().count().max(1) as u64;
+        let share = self.session.settings.block_memory / (2 * lanes * self.session.settings.consumers as u64);
+        usize::try_from(share).unwrap_or(usize::MAX)
+    }
+
+    /// Whether more may be read. Where a block is full and the one before it is still being
+    /// published, the thread waits: it reads less instead of holding more.
+    fn has_room(&mut self) -> bool {
+        let room = self.block_room();
+        let is_blocked = self
+            .slots
+            .iter()
+            .flatten()
+            .any(|slot| slot.is_publishing && (slot.counter.bytes() >= room || slot.counter.is_full()));
+        if !is_blocked {
+            self.blocked_since = None;
+            if self.paused {
+                self.set_paused(false);
+            }
+            return true;
+        }
+        let since = *self.blocked_since.get_or_insert_with(instant);
+        if self.paused {
+            return true; // Nothing is fetched; the poll only serves the group.
+        }
+        if since.elapsed() >= BLOCKED_BEFORE_PAUSE {
+            self.set_paused(true);
+        } else {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        false
+    }
+
+    fn set_paused(&mut self, paused: bool) {
+        let lanes: Vec<_> = self.by_partition.keys().cloned().collect();
+        match self.client.pause(&lanes, paused) {
+            Ok(()) => self.paused = paused,
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+
+    fn count(&mut self, batch: &Batch) -> Result<(), IngestError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let started = instant();
+        let (slots, by_partition) = (&mut self.slots, &self.by_partition);
+        let mut failure = None;
+        batch.each(
+            |topic, partition| by_partition.get(&(topic.to_owned(), partition)).copied(),
+            |slot, item| {
+                let Some(slot) = slots[slot].as_mut().filter(|_| failure.is_none()) else { return };
+                failure = slot.take(item).err();
+            },
+        );
+        metrics::decoded(started.elapsed());
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), IngestError> {
+        match rebalance {
+            Rebalance::Assign(lanes) => self.assign(lanes),
+            Rebalance::Revoke(lanes) => self.revoke(&lanes),
+            Rebalance::Failed(cause) => Err(IngestError::Group { cause }),
+        }
+    }
+
+    fn assign(&mut self, lanes: Vec<(String, i32)>) -> Result<(), IngestError> {
+        let mut offsets = Vec::with_capacity(lanes.len());
+        if !lanes.is_empty() {
+            let mut topics: Vec<_> = lanes.iter().map(|(topic, _)| topic.clone()).collect();
+            topics.sort();
+            topics.dedup();
+            let described = self.client.describe_topics(&topics)?;
+            for (topic, partition) in lanes {
+                let Some(description) = described.iter().find(|described| described.name == topic) else {
+                    return Err(IngestError::UnknownTopic { topic });
+                };
+                let slot = self.slots.len();
+                let begun = self.session.runtime.block_on(self.grounds().begin(description, partition, slot))?;
+                offsets.push((topic.clone(), partition, begun.read_from));
+                self.by_partition.insert((topic, partition), slot);
+                self.open(begun);
+            }
+        }
+        self.client.assign(&offsets)?;
+        self.session.progress.assigned(self.by_partition.len());
+        self.show_held();
+        Ok(())
+    }
+
+    fn grounds(&self) -> Grounds<'_> {
+        Grounds {
+            settings: &self.session.settings,
+            client: &self.client,
+            fence: &self.fence,
+            store: &self.session.store,
+            letters: &self.session.letters,
+            cache: &self.session.cache,
+            clock: &self.session.clock,
+        }
+    }
+
+    fn open(&mut self, begun: Begun) {
+        let (blocks, receiver) = mpsc::channel(1);
+        let tenure = begun.task.publisher.tenure().id;
+        let task = self.session.runtime.spawn(begun.task.run(receiver, self.event_sender.clone()));
+        self.slots.push(Some(Slot {
+            counter: begun.counter,
+            tenure,
+            blocks,
+            task,
+            is_publishing: false,
+            opened: instant(),
+        }));
+    }
+
+    /// Gives lanes up: no commit is under way after the fence has released them.
+    fn revoke(&mut self, lanes: &[(String, i32)]) -> Result<(), IngestError> {
+        let mut released: Vec<Lane> = Vec::new();
+        for lane in lanes {
+            if let Some(slot) = self.by_partition.remove(lane).and_then(|index| self.slots[index].take()) {
+                tracing::info!(lane = %slot.counter.lane(), at = slot.counter.next(), "gives lane up");
+                released.push(slot.counter.lane().clone());
+            }
+        }
+        self.fence.release(&released);
+        self.show_held();
+        self.client.unassign(lanes)?;
+        self.session.progress.assigned(self.by_partition.len());
+        Ok(())
+    }
+
+    fn show_held(&self) {
+        let lanes = self.slots.iter().flatten().map(|slot| slot.counter.lane().clone()).collect();
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
+    }
+
+    /// Publishes what is counted where the end is an orderly one, then leaves the group.
+    fn leave(mut self, is_orderly: bool) {
+        if is_orderly {
+            self.drain();
+        }
+        let lanes: Vec<_> = self.slots.iter().flatten().map(|slot| slot.counter.lane().clone()).collect();
+        self.fence.release(&lanes);
+        self.slots.clear();
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+        self.session.progress.assigned(0);
+        self.client.leave();
+    }
+
+    /// Waits until every lane has published all that it counted, at most for the shutdown time-out.
+    fn drain(&mut self) {
+        let deadline = instant() + self.session.settings.shutdown_timeout.mul_f32(0.8);
+        while instant() < deadline {
+            if let Err(error) = self.hear_tasks() {
+                tracing::warn!("{error}; what is not published is counted again by the next owner");
+                return;
+            }
+            let mut is_done = true;
+            for slot in self.slots.iter_mut().flatten() {
+                if !slot.is_publishing && slot.counter.has_news() {
+                    slot.finish();
+                }
+                is_done &= !slot.is_publishing;
+            }
+            if is_done {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        tracing::warn!("not everything was published in time; the rest is counted again by the next owner");
+    }
+}
+
+impl Slot {
+    fn take(&mut self, item: Item<'_>) -> Result<(), IngestError> {
+        if !self.counter.has_news() {
+            self.opened = instant();
+        }
+        match item {
+            Item::Record { record, leader_epoch } => self.counter.take(&record, leader_epoch)?,
+            Item::End { offset } => self.counter.reach(offset),
+            Item::Broken { cause } => {
+                return Err(IngestError::Broken { lane: self.counter.lane().to_string(), cause });
+            }
+        }
+        Ok(())
+    }
+
+    /// The task takes one block at a time, so there is room.
+    fn finish(&mut self) {
+        let lane = self.counter.lane();
+        let window = self.counter.window();
+        metrics::window(&lane.topic, lane.partition, window.keys(), window.bytes(), window.is_on_disk());
+        match self.blocks.try_send(self.counter.finish()) {
+            Ok(()) => self.is_publishing = true,
+            // The task has ended and said why; the session ends with it.
+            Err(_) => self.is_publishing = true,
+        }
+    }
+}
+
+impl Drop for Slot {
+    /// A task that waits for a server that is down must not outlive its lane.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
