@@ -9,13 +9,13 @@ pub mod event;
 pub mod month;
 /// The only place that reads time.
 pub mod clock;
+/// De-duplication: keys, fingerprints, the window and its journal.
+pub mod dedup;
 /// The open block of each lane: single-writer shards, outcomes, digest.
 pub mod aggregate;
 /// What usage costs: price books, tiers, proration, rounding; exact decimals, no floats.
 pub mod rating;
-/// One organization's usage at a moment: totals in memory, the service register, completeness.
-pub mod snapshot;
-/// De-duplication: keys, fingerprints, the window and its journal.
-pub mod dedup;
 /// Kafka in: batches of borrowed records, the group's fence, dead letters out.
 pub mod source;
+/// One organization's usage at a moment: totals in memory, the service register, completeness.
+pub mod snapshot;
