@@ -11,6 +11,8 @@ pub mod month;
 pub mod clock;
 /// De-duplication: keys, fingerprints, the window and its journal.
 pub mod dedup;
+/// How a running process tells what it does: checks, metrics, logs.
+pub mod telemetry;
 /// The open block of each lane: single-writer shards, outcomes, digest.
 pub mod aggregate;
 /// What usage costs: price books, tiers, proration, rounding; exact decimals, no floats.
