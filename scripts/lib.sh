@@ -82,6 +82,21 @@ free_port() (
   echo "$port"
 )
 
+# Stacks that this script starts get free ports, where the environment names none.
+use_free_ports() {
+  local name
+  for name in KAFKA KAFKA_CONTROLLER CLICKHOUSE CLICKHOUSE_TCP POSTGRES STRIPE_MOCK; do
+    name=ODOMETER_${name}_PORT
+    export "$name=${!name:-0}"
+  done
+}
+
+# make_work_folder NAME: `$work`, which other users may pass, so that Postgres can live in it.
+make_work_folder() {
+  work=$(mktemp -d "${TMPDIR:-/tmp}/odometer-$1.XXXXXX")
+  chmod a+x "$work"
+}
+
 # --- Downloads ----------------------------------------------------------------
 
 # ensure_cached NAME BUILD: where the cache has no folder NAME, runs `BUILD FOLDER` and renames
