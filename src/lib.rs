@@ -21,3 +21,5 @@ pub mod rating;
 pub mod source;
 /// One organization's usage at a moment: totals in memory, the service register, completeness.
 pub mod snapshot;
+/// ClickHouse: schema, block rows, the ledger and its gate, rolls, views, reading.
+pub mod store;

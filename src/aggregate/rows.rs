@@ -96,7 +96,8 @@ pub struct LedgerRow {
     pub sequence: u64,
     pub block: BlockId,
     pub kind: BlockKind,
-    /// 0: live; a roll's is one more than the greatest that it covers.
+    /// 0: live; a roll's is one more than the greatest that it covers, a recount's is the greatest
+    /// that it covers. The store keeps blocks that live equally long together by it.
     pub level: u8,
     /// The offsets [first_offset, next_offset) were counted.
     pub first_offset: i64,
@@ -116,15 +117,23 @@ pub struct LedgerRow {
     pub loss: String,
 }
 
+impl AsRef<Self> for LedgerRow {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl LedgerRow {
     /// Greater rank wins where blocks cover one another.
     pub fn rank(&self) -> (u64, u64, u128) {
         (self.token, self.sequence, self.tenure)
     }
 
+    /// Whether all of `other`'s offsets are this row's too. A row without offsets lies at the one
+    /// where it starts and covers nothing.
     pub fn covers(&self, other: &Self) -> bool {
         self.lane == other.lane
             && self.first_offset <= other.first_offset
-            && other.next_offset <= self.next_offset
+            && other.next_offset.max(other.first_offset + 1) <= self.next_offset
     }
 }

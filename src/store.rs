@@ -1,0 +1,24 @@
+//! ClickHouse: schema, block rows, the ledger and its gate, rolls, views, reading.
+//!
+//! Nothing here retries: a caller knows whether its call may be repeated. An insert that ended in
+//! any error may or may not be in the database, so its block id is never used again.
+
+mod client;
+mod error;
+mod garbage;
+pub mod gate;
+mod partition;
+mod read;
+mod rows;
+mod schema;
+mod usage;
+mod watermark;
+mod write;
+
+pub use client::{Settings, Store};
+pub use error::StoreError;
+pub use garbage::Garbage;
+pub use partition::Spans;
+pub use read::{BlockCounts, BlockServices, History, Published};
+pub use usage::{MonthRows, MonthUsage, SeriesPoint, SeriesQuery, Window};
+pub use watermark::{LaneProgress, Watermark};

@@ -1,0 +1,157 @@
+//! Reading the ledger and the rows of named blocks: first the gate, then what it lets through.
+
+use clickhouse::query::RowCursor;
+
+use super::client::{QUERY_TIMEOUT, fetch, within};
+use super::partition::Partition;
+use super::rows::{LedgerRecord, PublishedRecord, StoredCount, StoredService};
+use super::write::{among_blocks, blocks_of};
+use super::{Store, StoreError, gate};
+use crate::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
+use crate::event::Lane;
+
+/// A ledger row as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub row: LedgerRow,
+    /// As stored; equal to the tally's sum unless somebody changed it.
+    pub received: u64,
+    /// Epoch milliseconds by the server's clock.
+    pub published_at_ms: i64,
+    pub(super) partition: Partition,
+}
+
+impl AsRef<LedgerRow> for Published {
+    fn as_ref(&self) -> &LedgerRow {
+        &self.row
+    }
+}
+
+/// What the ledger says of one lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The rows that count, by offset.
+    pub rows: Vec<LedgerRow>,
+    /// Over all rows of the lane, 0 where there is none.
+    pub greatest_token: u64,
+    /// The consumer group that the lane belongs to, where it has rows.
+    pub group: Option<String>,
+}
+
+impl History {
+    /// The offset up to which everything is counted; `None`: a lane without any history.
+    pub fn end(&self) -> Option<i64> {
+        self.rows.iter().map(|row| row.next_offset).max()
+    }
+}
+
+impl Store {
+    /// One consistent look at a lane's ledger.
+    pub async fn history(&self, lane: &Lane) -> Result<History, StoreError> {
+        let query = self
+            .client
+            .query(LANE_ROWS)
+            .param("topic", &*lane.topic)
+            .param("topic_id", &*lane.topic_id)
+            .param("partition", lane.partition)
+            .with_setting("select_sequential_consistency", "1");
+        let records: Vec<LedgerRecord> = fetch(query, || format!("read ledger of {lane}")).await?;
+        let rows: Vec<LedgerRow> = records.iter().map(LedgerRecord::to_row).collect::<Result<_, _>>()?;
+        let greatest_token = rows.iter().map(|row| row.token).max().unwrap_or(0);
+        let rows = gate::counting(rows);
+        let group = rows.first().map(|row| row.group.clone());
+        Ok(History { rows, greatest_token, group })
+    }
+
+    /// The partitions of a topic that have a history.
+    pub async fn topic_lanes(&self, topic: &str, topic_id: &str) -> Result<Vec<i32>, StoreError> {
+        let query = self
+            .client
+            .query(TOPIC_LANES)
+            .param("topic", topic)
+            .param("topic_id", topic_id)
+            .with_setting("select_sequential_consistency", "1");
+        fetch(query, || format!("read lanes of topic {topic}")).await
+    }
+
+    /// The ledger row that was prepared for a block.
+    pub async fn prepared(&self, block: BlockId) -> Result<Option<LedgerRow>, StoreError> {
+        let query = self
+            .client
+            .query("SELECT ?fields FROM prepared WHERE block = {block:UInt128} LIMIT 1")
+            .param("block", block.0.to_string())
+            .with_setting("select_sequential_consistency", "1");
+        let records: Vec<LedgerRecord> = fetch(query, || format!("read prepared block {block}")).await?;
+        records.first().map(LedgerRecord::to_row).transpose()
+    }
+
+    /// The gate: every ledger row that counts, by (lane, offset). What it names stays readable for
+    /// ten minutes, whatever replaces it.
+    pub async fn counting_rows(&self) -> Result<Vec<Published>, StoreError> {
+        Ok(gate::counting(self.published_rows().await?))
+    }
+
+    /// All rows of the ledger's table, the first of each block first.
+    pub(super) async fn published_rows(&self) -> Result<Vec<Published>, StoreError> {
+        let query = self.client.query("SELECT ?fields FROM published ORDER BY published_at");
+        let records: Vec<PublishedRecord> = fetch(query, || "read ledger".to_owned()).await?;
+        records
+            .iter()
+            .map(|record| {
+                Ok(Published {
+                    row: record.to_row()?,
+                    received: record.received,
+                    published_at_ms: record.published_at,
+                    partition: record.place(),
+                })
+            })
+            .collect()
+    }
+
+    /// The counts of the named blocks, in no order, streamed.
+    pub fn counts_of(&self, rows: &[LedgerRow]) -> Result<BlockCounts, StoreError> {
+        let cursor = blocks_of(&self.client, COUNTS_OF_BLOCKS, rows)
+            .fetch::<StoredCount<'static>>()
+            .map_err(|error| StoreError::new("read counts", &error))?;
+        Ok(BlockCounts(cursor))
+    }
+
+    /// The service changes of the named blocks, in no order, streamed.
+    pub fn services_of(&self, rows: &[LedgerRow]) -> Result<BlockServices, StoreError> {
+        let cursor = blocks_of(&self.client, SERVICES_OF_BLOCKS, rows)
+            .fetch::<StoredService<'static>>()
+            .map_err(|error| StoreError::new("read service changes", &error))?;
+        Ok(BlockServices(cursor))
+    }
+}
+
+const LANE_ROWS: &str = "
+    SELECT ?fields FROM published
+    WHERE topic = {topic:String} AND topic_id = {topic_id:String} AND partition = {partition:Int32}
+    ORDER BY published_at";
+const TOPIC_LANES: &str = "
+    SELECT DISTINCT partition FROM published
+    WHERE topic = {topic:String} AND topic_id = {topic_id:String}
+    ORDER BY partition";
+const COUNTS_OF_BLOCKS: &str = concat!("SELECT ?fields FROM counts WHERE ", among_blocks!());
+const SERVICES_OF_BLOCKS: &str = concat!("SELECT ?fields FROM service_changes WHERE ", among_blocks!());
+
+/// Counts as they arrive.
+pub struct BlockCounts(RowCursor<StoredCount<'static>>);
+
+impl BlockCounts {
+    pub async fn next(&mut self) -> Result<Option<(BlockId, CountRow)>, StoreError> {
+        let next = within(QUERY_TIMEOUT, || "read counts".to_owned(), self.0.next()).await?;
+        next.map(|row| row.to_row()).transpose()
+    }
+}
+
+/// Service changes as they arrive.
+pub struct BlockServices(RowCursor<StoredService<'static>>);
+
+impl BlockServices {
+    pub async fn next(&mut self) -> Result<Option<(BlockId, ServiceRow)>, StoreError> {
+        let next = within(QUERY_TIMEOUT, || "read service changes".to_owned(), self.0.next()).await?;
+        Ok(next.map(|row| row.to_row()))
+    }
+}

@@ -1,0 +1,248 @@
+//! The tables, the views, and how they come to be.
+
+use super::client::{QUERY_TIMEOUT, execute, within};
+use super::{Store, StoreError, gate};
+
+/// Counts up with every change of tables or views; `setup` brings older databases up to it.
+const SCHEMA_VERSION: u32 = 1;
+
+/// What a ledger row is made of, in both tables that have some.
+const LEDGER_COLUMNS: &str = "
+    topic LowCardinality(String),
+    topic_id LowCardinality(String),
+    partition Int32,
+    consumer_group LowCardinality(String),
+    token UInt64,
+    tenure UInt128,
+    sequence UInt64,
+    block UInt128,
+    kind Enum8('live' = 0, 'roll' = 1, 'recount' = 2),
+    level UInt8,
+    bucket UInt32,
+    first_offset Int64,
+    next_offset Int64,
+    received UInt64,
+    counted UInt64,
+    duplicate UInt64,
+    rejected UInt64,
+    ignored UInt64,
+    quantity UInt128,
+    min_time Nullable(DateTime64(3, 'UTC')),
+    max_time Nullable(DateTime64(3, 'UTC')),
+    window_from Int64,
+    leader_epoch Int32,
+    digest UInt128,
+    rules UInt128,
+    loss String";
+
+/// An insert that was acknowledged survives a power cut: the ledger must not outlive its counts.
+const DURABLE: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
+
+/// Days that observations of watermarks are kept.
+const WATERMARK_DAYS: u32 = 40;
+
+fn tables(database: &str) -> Vec<String> {
+    vec![
+        // Sorted for one organization's month; all other columns are nearly constant within a part
+        // or follow from the order, so they compress to little.
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.counts (
+    organization String CODEC(ZSTD(1)),
+    meter LowCardinality(String),
+    region LowCardinality(String),
+    hour DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    fold Enum8('sum' = 0, 'max' = 1) CODEC(ZSTD(1)),
+    block UInt128 CODEC(ZSTD(1)),
+    value UInt128 CODEC(ZSTD(1)),
+    level UInt8,
+    bucket UInt32,
+    INDEX hours hour TYPE minmax GRANULARITY 16
+) ENGINE = MergeTree PARTITION BY (level, bucket)
+ORDER BY (organization, meter, region, hour, fold, block)
+SETTINGS {DURABLE}, index_granularity = 2048"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.service_changes (
+    organization String,
+    region LowCardinality(String),
+    service String,
+    version Int64,
+    time DateTime64(3, 'UTC'),
+    source String,
+    id String,
+    existing Nullable(Bool),
+    published Nullable(Bool),
+    name Nullable(String),
+    block UInt128,
+    level UInt8,
+    bucket UInt32
+) ENGINE = MergeTree PARTITION BY (level, bucket)
+ORDER BY (organization, region, service, block)
+SETTINGS {DURABLE}, index_granularity = 2048"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.prepared ({LEDGER_COLUMNS},
+    prepared_at DateTime64(3, 'UTC') DEFAULT now64(3)
+) ENGINE = MergeTree PARTITION BY (level, bucket) ORDER BY block SETTINGS {DURABLE}"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.published ({LEDGER_COLUMNS},
+    published_at DateTime64(3, 'UTC') DEFAULT now64(3)
+) ENGINE = MergeTree PARTITION BY (level, bucket)
+ORDER BY (topic, topic_id, partition, token, sequence, tenure, block)
+SETTINGS {DURABLE}"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.rules (hash UInt128, rules String)
+ENGINE = ReplacingMergeTree ORDER BY hash SETTINGS {DURABLE}"
+        ),
+        // Of an idle lane's equal observations only the latest is kept.
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.watermarks (
+    topic LowCardinality(String),
+    topic_id LowCardinality(String),
+    partition Int32,
+    high Int64 CODEC(Delta, ZSTD(1)),
+    observed_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+) ENGINE = ReplacingMergeTree(observed_at) PARTITION BY toDate(observed_at)
+ORDER BY (topic, topic_id, partition, high)
+TTL toDateTime(observed_at) + INTERVAL {WATERMARK_DAYS} DAY SETTINGS ttl_only_drop_parts = 1"
+        ),
+    ]
+}
+
+/// The columns that the ledger's views take from its table, in the contract's order.
+const LEDGER_VIEW_COLUMNS: &[&str] = &[
+    "topic",
+    "topic_id",
+    "partition",
+    "token",
+    "block",
+    "kind",
+    "first_offset",
+    "next_offset",
+    "received",
+    "counted",
+    "duplicate",
+    "rejected",
+    "ignored",
+    "quantity",
+    "min_time",
+    "max_time",
+    "window_from",
+    "digest",
+    "rules",
+    "loss",
+    "published_at",
+];
+
+/// The value of one key: what is summed, and the greatest of what is not.
+pub(super) const VALUE: &str = "sumIf(c.value, c.fold = 'sum') + maxIf(c.value, c.fold = 'max')";
+
+fn views(database: &str, replace: bool) -> Vec<String> {
+    let create = if replace { "CREATE OR REPLACE VIEW" } else { "CREATE VIEW IF NOT EXISTS" };
+    let blocks = gate::counting_blocks(database);
+    let ledger = gate::counting_rows(database, LEDGER_VIEW_COLUMNS);
+    vec![
+        format!(
+            "{create} {database}.usage_hourly (organization String,
+    region LowCardinality(String), meter LowCardinality(String), hour DateTime('UTC'), value UInt128)
+AS SELECT c.organization AS organization, c.region AS region, c.meter AS meter, c.hour AS hour, {VALUE} AS value
+FROM {database}.counts AS c WHERE c.block IN ({blocks})
+GROUP BY organization, region, meter, hour"
+        ),
+        format!(
+            "{create} {database}.usage_monthly (organization String,
+    region LowCardinality(String), meter LowCardinality(String), month Date, value UInt64)
+AS SELECT c.organization AS organization, c.region AS region, c.meter AS meter,
+    toStartOfMonth(c.hour) AS month, toUInt64(least({VALUE}, toUInt128(18446744073709551615))) AS value
+FROM {database}.counts AS c WHERE c.block IN ({blocks})
+GROUP BY organization, region, meter, month"
+        ),
+        format!(
+            "{create} {database}.ledger (topic LowCardinality(String), topic_id LowCardinality(String),
+    partition Int32, token UInt64, block String, kind String, first_offset Int64, next_offset Int64,
+    received UInt64, counted UInt64, duplicate UInt64, rejected UInt64, ignored UInt64, quantity UInt128,
+    min_time Nullable(DateTime64(3, 'UTC')), max_time Nullable(DateTime64(3, 'UTC')), window_from Int64,
+    digest String, config String, loss String, published_at DateTime64(3, 'UTC'))
+AS SELECT topic, topic_id, partition, token, {block} AS block, toString(l.kind) AS kind, first_offset, next_offset,
+    received, counted, duplicate, rejected, ignored, quantity, min_time, max_time, window_from,
+    {digest} AS digest, {rules} AS config, loss, published_at
+FROM ({ledger}) AS l",
+            block = hex("l.block"),
+            digest = hex("l.digest"),
+            rules = hex("l.rules"),
+        ),
+        format!(
+            "{create} {database}.services (organization String, region LowCardinality(String),
+    service String, name String, published Bool, created_at DateTime64(3, 'UTC'),
+    deleted_at Nullable(DateTime64(3, 'UTC')))
+AS SELECT organization, region, service, name, published,
+    arraySort(arrayFilter(said -> said > deletion, existences))[1].2 AS created_at,
+    if(existence.5, NULL, existence.2) AS deleted_at
+FROM (
+    SELECT s.organization AS organization, s.region AS region, s.service AS service,
+        (s.version, s.time, s.source, s.id) AS stamp,
+        argMaxIf(assumeNotNull(s.name), (stamp, assumeNotNull(s.name)), isNotNull(s.name)) AS name,
+        argMaxIf(assumeNotNull(s.published), (stamp, assumeNotNull(s.published)), isNotNull(s.published)) AS published,
+        maxIf((s.version, s.time, s.source, s.id, assumeNotNull(s.existing)), isNotNull(s.existing)) AS existence,
+        groupArrayIf(stamp, s.existing) AS existences,
+        groupArrayIf(stamp, NOT s.existing) AS deletions,
+        arrayReverseSort(arrayFilter(said -> said < arrayReverseSort(existences)[1], deletions))[1] AS deletion
+    FROM {database}.service_changes AS s WHERE s.block IN ({blocks})
+    GROUP BY organization, region, service
+    HAVING notEmpty(existences)
+)"
+        ),
+    ]
+}
+
+/// 32 hex digits of a UInt128.
+fn hex(column: &str) -> String {
+    format!("lower(leftPad(hex({column}), 32, '0'))")
+}
+
+impl Store {
+    /// Makes the database, its tables and its views where they are missing or older. May be called
+    /// by several processes at once, and again at any time.
+    pub async fn setup(&self) -> Result<(), StoreError> {
+        let database = self.quoted_database();
+        self.change(&format!("CREATE DATABASE IF NOT EXISTS {database}")).await?;
+        self.change(&format!(
+            "CREATE TABLE IF NOT EXISTS {database}.schema_version (
+                version UInt32, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+            ) ENGINE = MergeTree ORDER BY version SETTINGS {DURABLE}"
+        ))
+        .await?;
+        let version = self.schema_version().await?;
+        if version > SCHEMA_VERSION {
+            return Err(StoreError::damaged(
+                format!("set up database {}", self.database),
+                format!("it has schema {version}, made by a newer odometer; this one knows {SCHEMA_VERSION}"),
+            ));
+        }
+        for statement in tables(&database).iter().chain(&views(&database, version < SCHEMA_VERSION)) {
+            self.change(statement).await?;
+        }
+        if version < SCHEMA_VERSION {
+            let record = format!("INSERT INTO {database}.schema_version (version) VALUES ({SCHEMA_VERSION})");
+            self.change(&record).await?;
+        }
+        Ok(())
+    }
+
+    async fn schema_version(&self) -> Result<u32, StoreError> {
+        let query = self.client.query("SELECT max(version) FROM schema_version").fetch_one::<u32>();
+        within(QUERY_TIMEOUT, || format!("read schema version of {}", self.database), query).await
+    }
+
+    async fn change(&self, statement: &str) -> Result<(), StoreError> {
+        let action = || format!("set up database {}", self.database);
+        execute(self.server.query_raw(statement), QUERY_TIMEOUT, action).await
+    }
+
+    /// The database's name as it stands in statements.
+    pub(super) fn quoted_database(&self) -> String {
+        format!("`{}`", self.database.replace('\\', "\\\\").replace('`', "\\`"))
+    }
+}

@@ -1,0 +1,219 @@
+//! What room flush calls, in this order: insert → (Kafka commit) → publish.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use clickhouse::Row;
+use clickhouse::query::Query;
+use serde::{Deserialize, Serialize};
+
+use super::client::{INSERT_SETTINGS, execute, fetch};
+use super::partition::Partition;
+use super::rows::{CountRecord, LedgerRecord, ServiceRecord};
+use super::{Store, StoreError};
+use crate::aggregate::{CountRow, LedgerRow, ServiceRow};
+use crate::event::{Rules, RulesHash};
+
+/// A roll reads and writes what thousands of blocks counted.
+const ROLL_TIMEOUT: Duration = Duration::from_secs(300);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Row, Serialize, Deserialize)]
+struct RulesRecord {
+    hash: u128,
+    rules: String,
+}
+
+#[derive(Row, Deserialize)]
+struct SumRecord {
+    block: u128,
+    sums: u128,
+    maxima: u128,
+}
+
+impl Store {
+    /// Inserts a block's rows, then its ledger row as *prepared*. An error of any kind, a dropped
+    /// future too: the block may be there in part, and its id is never used again.
+    pub async fn insert_block(
+        &self,
+        row: &LedgerRow,
+        counts: &[CountRow],
+        services: &[ServiceRow],
+    ) -> Result<(), StoreError> {
+        let partition = self.partition(row.level).await?;
+        let what =
+            |part: &'static str| move || format!("insert {part} of block {} of {}", row.block, row.lane);
+        let counts = counts.iter().map(|count| CountRecord::new(row.block, partition, count));
+        let services = services.iter().map(|service| ServiceRecord::new(row.block, partition, service));
+        tokio::try_join!(
+            self.insert::<CountRecord<'_>>("counts", counts, what("counts")),
+            self.insert::<ServiceRecord<'_>>("service_changes", services, what("service changes")),
+        )?;
+        self.prepare(row, partition).await?;
+        self.check_open(partition, row).await
+    }
+
+    /// Inserts under `row.block` what the covered blocks hold together: sums, maxima, the service
+    /// changes as they are. Gives the quantity that the row then has: the sum of the stored values.
+    /// (`row.quantity` is not read.) An error: as with [`insert_block`](Self::insert_block).
+    pub async fn insert_roll(&self, row: &LedgerRow, covered: &[LedgerRow]) -> Result<u128, StoreError> {
+        if let Some(outside) = covered.iter().find(|block| !row.covers(block)) {
+            return Err(damaged_roll(row, format!("it does not cover block {}", outside.block)));
+        }
+        let partition = self.partition(row.level).await?;
+        let sums = self.check_sums(row, covered).await?;
+        for (part, copy) in [("counts", COPY_COUNTS), ("service changes", COPY_SERVICES)] {
+            let query = with_insert_settings(blocks_of(&self.client, copy, covered))
+                .param("block", row.block.0.to_string())
+                .param("level", partition.level)
+                .param("bucket", partition.bucket);
+            let action =
+                || format!("copy {part} into {} block {} of {}", row.kind.as_str(), row.block, row.lane);
+            execute(query, ROLL_TIMEOUT, action).await?;
+        }
+        let quantity = self.rolled_quantity(row, partition, sums).await?;
+        self.prepare(&LedgerRow { quantity, ..row.clone() }, partition).await?;
+        self.check_open(partition, row).await?;
+        Ok(quantity)
+    }
+
+    /// Puts what was prepared under the row's block id into the ledger. May be repeated: readers
+    /// take a block once. Fails where nothing is prepared: garbage collection takes that away
+    /// before it gives a block up, so that what comes too late can't hide rows that still count.
+    pub async fn publish(&self, row: &LedgerRow) -> Result<(), StoreError> {
+        let columns = LedgerRecord::COLUMN_NAMES;
+        let copies: Vec<String> = columns.iter().map(|name| format!("anyLast(p.{name}) AS {name}")).collect();
+        let sql = format!(
+            "INSERT INTO published ({}) SELECT {} FROM prepared AS p WHERE p.block = {{block:UInt128}}
+            HAVING throwIf(count() = 0, 'it is not prepared, or was given up') = 0",
+            columns.join(", "),
+            copies.join(", ")
+        );
+        let query = with_insert_settings(self.client.query(&sql)).param("block", row.block.0.to_string());
+        execute(query, PUBLISH_TIMEOUT, || format!("publish block {} of {}", row.block, row.lane)).await
+    }
+
+    async fn prepare(&self, row: &LedgerRow, partition: Partition) -> Result<(), StoreError> {
+        let record = std::iter::once(LedgerRecord::new(row, partition));
+        let action = || format!("prepare block {} of {}", row.block, row.lane);
+        self.insert::<LedgerRecord>("prepared", record, action).await
+    }
+
+    /// Checks that the covered blocks' rows are all there, and gives the sum of their summed values.
+    async fn check_sums(&self, row: &LedgerRow, covered: &[LedgerRow]) -> Result<u128, StoreError> {
+        let action = || format!("sum what block {} of {} covers", row.block, row.lane);
+        let records: Vec<SumRecord> = fetch(blocks_of(&self.client, SUM_OF_BLOCKS, covered), action).await?;
+        let stored: HashMap<u128, &SumRecord> = records.iter().map(|record| (record.block, record)).collect();
+        for block in covered {
+            let quantity = stored.get(&block.block.0).map_or(0, |record| record.sums + record.maxima);
+            if quantity != block.quantity {
+                let problem = format!(
+                    "the rows of block {} [{}, {}) sum to {quantity}, its ledger row says {}; \
+                     count the range again with `odometer recount`",
+                    block.block, block.first_offset, block.next_offset, block.quantity
+                );
+                return Err(damaged_roll(row, problem));
+            }
+        }
+        Ok(records.iter().map(|record| record.sums).sum())
+    }
+
+    async fn rolled_quantity(
+        &self,
+        row: &LedgerRow,
+        partition: Partition,
+        sums: u128,
+    ) -> Result<u128, StoreError> {
+        let query = self
+            .client
+            .query(SUM_OF_ROLL)
+            .param("level", partition.level)
+            .param("bucket", partition.bucket)
+            .param("block", row.block.0.to_string());
+        let action = || format!("sum block {} of {}", row.block, row.lane);
+        let records: Vec<SumRecord> = fetch(query, action).await?;
+        let (rolled, maxima) = records.first().map_or((0, 0), |record| (record.sums, record.maxima));
+        if rolled != sums {
+            return Err(damaged_roll(row, format!("it sums to {rolled}, what it covers to {sums}")));
+        }
+        Ok(rolled + maxima)
+    }
+
+    /// Keeps `rules` under their hash. May be repeated.
+    pub async fn store_rules(&self, rules: &Rules) -> Result<(), StoreError> {
+        let record = RulesRecord {
+            hash: rules.hash().0,
+            rules: serde_json::to_string(rules).expect("rules are plain data"),
+        };
+        let action = || format!("store rules {}", rules.hash());
+        self.insert::<RulesRecord>("rules", std::iter::once(record), action).await
+    }
+
+    pub async fn rules(&self, hash: RulesHash) -> Result<Option<Rules>, StoreError> {
+        let query = self
+            .client
+            .query("SELECT ?fields FROM rules WHERE hash = {hash:UInt128} LIMIT 1")
+            .param("hash", hash.0.to_string());
+        let action = || format!("read rules {hash}");
+        let records: Vec<RulesRecord> = fetch(query, action).await?;
+        let Some(record) = records.first() else { return Ok(None) };
+        serde_json::from_str(&record.rules)
+            .map(Some)
+            .map_err(|error| StoreError::damaged(action(), error.to_string()))
+    }
+}
+
+fn with_insert_settings(query: Query) -> Query {
+    INSERT_SETTINGS.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value))
+}
+
+fn damaged_roll(row: &LedgerRow, problem: String) -> StoreError {
+    StoreError::damaged(format!("roll block {} of {}", row.block, row.lane), problem)
+}
+
+/// Every statement about blocks names their partitions, so that it opens those alone.
+macro_rules! among_blocks {
+    () => {
+        "(level, bucket) IN (SELECT level, bucket FROM prepared WHERE block IN {blocks:Array(UInt128)})
+        AND block IN {blocks:Array(UInt128)}"
+    };
+}
+pub(super) use among_blocks;
+
+const SUM_OF_BLOCKS: &str = concat!(
+    "SELECT block, sumIf(value, fold = 'sum') AS sums, sumIf(value, fold = 'max') AS maxima
+    FROM counts WHERE ",
+    among_blocks!(),
+    " GROUP BY block"
+);
+
+const SUM_OF_ROLL: &str = "
+    SELECT block, sumIf(value, fold = 'sum') AS sums, sumIf(value, fold = 'max') AS maxima
+    FROM counts
+    WHERE level = {level:UInt8} AND bucket = {bucket:UInt32} AND block = {block:UInt128}
+    GROUP BY block";
+
+/// Reads in the order that it groups by, so that its memory doesn't grow with the rows.
+const COPY_COUNTS: &str = concat!(
+    "INSERT INTO counts (organization, meter, region, hour, fold, block, value, level, bucket)
+    SELECT organization, meter, region, hour, fold, {block:UInt128},
+        if(fold = 'sum', sum(value), max(value)), {level:UInt8}, {bucket:UInt32}
+    FROM counts WHERE ",
+    among_blocks!(),
+    " GROUP BY organization, meter, region, hour, fold
+    SETTINGS optimize_aggregation_in_order = 1"
+);
+
+const COPY_SERVICES: &str = concat!(
+    "INSERT INTO service_changes (organization, region, service, version, time, source, id, existing,
+        published, name, block, level, bucket)
+    SELECT organization, region, service, version, time, source, id, existing, published, name,
+        {block:UInt128}, {level:UInt8}, {bucket:UInt32}
+    FROM service_changes WHERE ",
+    among_blocks!()
+);
+
+pub(super) fn blocks_of(client: &clickhouse::Client, sql: &str, rows: &[LedgerRow]) -> Query {
+    let blocks: Vec<u128> = rows.iter().map(|row| row.block.0).collect();
+    client.query(sql).param("blocks", blocks)
+}
