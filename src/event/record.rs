@@ -58,6 +58,9 @@ pub struct DeadLetter {
     /// The event alone, in its record's format.
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// The record's own time, epoch milliseconds: what its event's time is held against when it is
+    /// sent again.
+    pub timestamp_ms: Option<i64>,
     pub reason: Reason,
     /// Says what is wrong without quoting the record.
     pub detail: String,

@@ -217,6 +217,7 @@ fn dead_letter(record: &Record<'_>, index: u32, raw: Raw<'_>, reason: Reason, de
         key: record.key.map(<[u8]>::to_vec),
         value: record.value.map(|_| raw.encode_alone(record)),
         headers,
+        timestamp_ms: record.timestamp_ms,
         reason,
         detail: detail.to_owned(),
         topic: record.topic.into(),

@@ -151,6 +151,15 @@ impl Client {
 pub struct Watermarks(Arc<Handle>);
 
 impl Watermarks {
+    /// A client of its own that joins no group.
+    pub fn connect(settings: &Settings) -> Result<Self, KafkaError> {
+        let mut properties = settings.client_properties();
+        properties.insert("isolation.level".into(), "read_committed".into());
+        Handle::new(properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            .map(|handle| Self(Arc::new(handle)))
+            .map_err(|cause| KafkaError { action: format!("connect to {}", settings.brokers), cause })
+    }
+
     /// (log start, end of what may be read) of a lane's partition, now.
     pub fn read(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
         self.0.watermarks(topic, partition, REQUEST_TIMEOUT).map_err(|code| KafkaError {

@@ -80,7 +80,7 @@ impl DeadLetters {
 }
 
 fn headers(letter: &DeadLetter, truncated: bool) -> OwnedHeaders {
-    let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len() + 7);
+    let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len() + 8);
     for (key, value) in &letter.headers {
         headers = headers.insert(Header { key, value: value.as_deref() });
     }
@@ -94,6 +94,10 @@ fn headers(letter: &DeadLetter, truncated: bool) -> OwnedHeaders {
     ];
     for (key, value) in &ours {
         headers = headers.insert(Header { key, value: Some(value) });
+    }
+    if let Some(timestamp) = letter.timestamp_ms {
+        let value = Some(timestamp.to_string());
+        headers = headers.insert(Header { key: "odometer-timestamp", value: value.as_ref() });
     }
     if truncated {
         headers = headers.insert(Header { key: "odometer-truncated", value: Some("true") });
