@@ -23,3 +23,5 @@ pub mod source;
 pub mod snapshot;
 /// ClickHouse: schema, block rows, the ledger and its gate, rolls, views, reading.
 pub mod store;
+/// Realistic traffic into Kafka whose exact counts are known beforehand.
+pub mod simulate;
