@@ -8,6 +8,7 @@ mod client;
 mod dead_letters;
 mod fence;
 mod ffi;
+mod reader;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use client::{Batch, Client, Committed, Item, Rebalance, TopicDescription, Watermarks};
 pub use dead_letters::DeadLetters;
 pub use fence::{CommitError, Fence, Tenure};
+pub use reader::PartitionReader;
 
 /// How to reach Kafka, and what of it.
 #[derive(Clone, Debug)]

@@ -19,6 +19,6 @@ pub use client::{Settings, Store};
 pub use error::StoreError;
 pub use garbage::Garbage;
 pub use partition::Spans;
-pub use read::{BlockCounts, BlockServices, History, Published};
+pub use read::{BlockCounts, BlockServices, BlockSum, History, Published};
 pub use usage::{MonthRows, MonthUsage, SeriesPoint, SeriesQuery, Window};
 pub use watermark::{LaneProgress, Watermark};

@@ -216,7 +216,7 @@ impl Batch {
     }
 }
 
-fn item<'a>(message: &'a Message, topic: &'a str) -> Item<'a> {
+pub(super) fn item<'a>(message: &'a Message, topic: &'a str) -> Item<'a> {
     match message.code() {
         ErrorCode::RD_KAFKA_RESP_ERR_NO_ERROR => {
             Item::Record { record: message.record(topic), leader_epoch: message.leader_epoch() }

@@ -1,6 +1,11 @@
 //! Reading the ledger and the rows of named blocks: first the gate, then what it lets through.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use clickhouse::Row;
 use clickhouse::query::RowCursor;
+use serde::Deserialize;
 
 use super::client::{QUERY_TIMEOUT, fetch, within};
 use super::partition::Partition;
@@ -44,6 +49,24 @@ impl History {
         self.rows.iter().map(|row| row.next_offset).max()
     }
 }
+
+/// What is stored under one block's id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockSum {
+    pub rows: u64,
+    /// Of the rows' values.
+    pub sum: u128,
+}
+
+#[derive(Row, Deserialize)]
+struct BlockSumRecord {
+    block: u128,
+    rows: u64,
+    sum: u128,
+}
+
+/// Reading every count there is takes its time.
+const SUMS_TIMEOUT: Duration = Duration::from_secs(900);
 
 impl Store {
     /// One consistent look at a lane's ledger.
@@ -106,6 +129,17 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// The sums of all blocks that have counts, also of those that nobody counts, read from the whole
+    /// table: views find a block's counts by its id alone, wherever they are.
+    pub async fn sums_by_block(&self) -> Result<HashMap<BlockId, BlockSum>, StoreError> {
+        let query = self.client.query("SELECT block, count() AS rows, sum(value) AS sum FROM counts GROUP BY block");
+        let records = within(SUMS_TIMEOUT, || "sum counts".to_owned(), query.fetch_all::<BlockSumRecord>()).await?;
+        Ok(records
+            .into_iter()
+            .map(|record| (BlockId(record.block), BlockSum { rows: record.rows, sum: record.sum }))
+            .collect())
     }
 
     /// The counts of the named blocks, in no order, streamed.
