@@ -9,6 +9,8 @@ pub mod event;
 pub mod month;
 /// The only place that reads time.
 pub mod clock;
+/// Bytes to events: cloudevents, kafka-log, batch. Pure.
+pub mod decode;
 /// De-duplication: keys, fingerprints, the window and its journal.
 pub mod dedup;
 /// How a running process tells what it does: checks, metrics, logs.

@@ -1,0 +1,297 @@
+//! The few fields that are read of a JSON event, by their dotted paths: a tree of the wanted names,
+//! and what one event has in their places.
+
+use super::json::{self, Invalid, Kind, Scanner, Value};
+
+#[cfg(test)]
+mod tests;
+
+/// A wanted path's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Node(u16);
+
+/// The event itself.
+pub(super) const ROOT: Node = Node(0);
+
+/// The wanted names; a node is the member of that name of its parent's object.
+#[derive(Debug)]
+pub(super) struct Tree {
+    nodes: Vec<Name>,
+}
+
+#[derive(Debug, Default)]
+struct Name {
+    text: Box<str>,
+    children: Vec<Node>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { nodes: vec![Name::default()] }
+    }
+}
+
+impl Tree {
+    /// The node of a path like `konnect.org_id`; it is made where it is new.
+    pub fn want(&mut self, path: &str) -> Node {
+        path.split('.').fold(ROOT, |parent, name| {
+            self.child(parent, name.as_bytes()).unwrap_or_else(|| self.add(parent, name))
+        })
+    }
+
+    fn add(&mut self, parent: Node, name: &str) -> Node {
+        let node = Node(u16::try_from(self.nodes.len()).expect("rules hold far fewer than 65,536 names"));
+        self.nodes.push(Name { text: name.into(), children: Vec::new() });
+        self.nodes[usize::from(parent.0)].children.push(node);
+        node
+    }
+
+    fn child(&self, parent: Node, name: &[u8]) -> Option<Node> {
+        self.children(parent).find(|child| self.name(*child).as_bytes() == name)
+    }
+
+    /// The child of the root by a name whose case doesn't matter.
+    pub fn top_ignoring_case(&self, name: &str) -> Option<Node> {
+        self.children(ROOT).find(|child| self.name(*child).eq_ignore_ascii_case(name))
+    }
+
+    fn children(&self, parent: Node) -> impl Iterator<Item = Node> {
+        self.nodes[usize::from(parent.0)].children.iter().copied()
+    }
+
+    fn is_leaf(&self, node: Node) -> bool {
+        self.nodes[usize::from(node.0)].children.is_empty()
+    }
+
+    fn name(&self, node: Node) -> &str {
+        &self.nodes[usize::from(node.0)].text
+    }
+}
+
+/// What an event has in one field's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field<T> {
+    /// Nothing, or null.
+    Absent,
+    Found(T),
+    /// Something of another kind than the field wants.
+    Wrong,
+    /// The field, or an object around it, is there more than once.
+    Twice,
+}
+
+impl<T> Field<T> {
+    pub fn and_then<U>(self, f: impl FnOnce(T) -> Option<U>) -> Field<U> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Found(value) => f(value).map_or(Field::Wrong, Field::Found),
+            Self::Wrong => Field::Wrong,
+            Self::Twice => Field::Twice,
+        }
+    }
+}
+
+/// Where a found value's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The event's JSON text.
+    Event,
+    /// The decoded `data_base64`, or a binary record's value.
+    Data,
+    /// Our own copy of an unescaped string.
+    Copy,
+    /// Our own copy of a header, in which numbers are text.
+    Header,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    /// Strings are unescaped already; one that is still marked as escaped can't be read.
+    value: Value,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Empty,
+    Once(Found),
+    Twice,
+}
+
+/// The wanted fields of one event at a time. The buffers are kept from event to event.
+#[derive(Debug, Default)]
+pub(super) struct FoundFields {
+    slots: Vec<Slot>,
+    copies: String,
+    key: String,
+}
+
+impl FoundFields {
+    /// Forgets the event before.
+    pub fn clear(&mut self, tree: &Tree) {
+        self.slots.clear();
+        self.slots.resize(tree.nodes.len(), Slot::Empty);
+        self.copies.clear();
+    }
+
+    /// Reads an event that is one JSON object.
+    pub fn read_event(&mut self, tree: &Tree, event: &[u8]) -> Result<(), Invalid> {
+        self.read(tree, ROOT, event, Place::Event)
+    }
+
+    /// Reads an object that came apart from its event as if it stood at `node`.
+    pub fn read_data(&mut self, tree: &Tree, node: Node, data: &[u8]) -> Result<(), Invalid> {
+        self.read(tree, node, data, Place::Data)
+    }
+
+    fn read(&mut self, tree: &Tree, node: Node, text: &[u8], place: Place) -> Result<(), Invalid> {
+        let mut scanner = Scanner::new(text);
+        self.object(tree, node, &mut scanner, text, place)?;
+        scanner.end()
+    }
+
+    /// Forgets what was found below `node`.
+    pub fn forget_below(&mut self, tree: &Tree, node: Node) {
+        for child in tree.children(node) {
+            self.slots[usize::from(child.0)] = Slot::Empty;
+            self.forget_below(tree, child);
+        }
+    }
+
+    /// Puts a header's value in the place of `node`.
+    pub fn put_header(&mut self, tree: &Tree, node: Node, header: Option<&[u8]>) {
+        if !matches!(self.slots[usize::from(node.0)], Slot::Empty) {
+            return self.mark_twice(tree, node);
+        }
+        let start = self.copies.len();
+        let text = header.map(std::str::from_utf8);
+        if let Some(Ok(text)) = text {
+            self.copies.push_str(text);
+        }
+        let kind = if header.is_some() { Kind::String } else { Kind::Null };
+        let value = Value { kind, start, end: self.copies.len(), escaped: matches!(text, Some(Err(_))) };
+        self.slots[usize::from(node.0)] = Slot::Once(Found { value, place: Place::Header });
+    }
+
+    /// Goes no deeper than the wanted paths: anything else is skipped without recursion.
+    fn object(
+        &mut self,
+        tree: &Tree,
+        parent: Node,
+        scanner: &mut Scanner<'_>,
+        text: &[u8],
+        place: Place,
+    ) -> Result<(), Invalid> {
+        scanner.members(|scanner, key| {
+            let Some(node) = self.wanted(tree, parent, key, text) else {
+                return scanner.value().map(drop);
+            };
+            if !matches!(self.slots[usize::from(node.0)], Slot::Empty) {
+                self.mark_twice(tree, node);
+                return scanner.value().map(drop);
+            }
+            let value = if scanner.next_byte() == Some(b'{') && !tree.is_leaf(node) {
+                let start = scanner.position();
+                self.object(tree, node, scanner, text, place)?;
+                Value { kind: Kind::Object, start, end: scanner.position(), escaped: false }
+            } else {
+                scanner.value()?
+            };
+            self.put(node, value, text, place);
+            Ok(())
+        })
+    }
+
+    fn wanted(&mut self, tree: &Tree, parent: Node, key: Value, text: &[u8]) -> Option<Node> {
+        let raw = &text[key.start..key.end];
+        if !key.escaped {
+            return tree.child(parent, raw);
+        }
+        self.key.clear();
+        json::unescape(raw, &mut self.key)?;
+        tree.child(parent, self.key.as_bytes())
+    }
+
+    fn put(&mut self, node: Node, mut value: Value, text: &[u8], mut place: Place) {
+        if value.escaped {
+            let start = self.copies.len();
+            if json::unescape(&text[value.start..value.end], &mut self.copies).is_some() {
+                value = Value { kind: Kind::String, start, end: self.copies.len(), escaped: false };
+                place = Place::Copy;
+            }
+        }
+        self.slots[usize::from(node.0)] = Slot::Once(Found { value, place });
+    }
+
+    /// Whatever is below a field that is there twice is there twice too.
+    fn mark_twice(&mut self, tree: &Tree, node: Node) {
+        self.slots[usize::from(node.0)] = Slot::Twice;
+        for child in tree.children(node) {
+            self.mark_twice(tree, child);
+        }
+    }
+}
+
+/// The found fields, with the texts that they lie in.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub fields: &'a FoundFields,
+    pub event: &'a [u8],
+    pub data: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    /// Any value but null; a string's bytes are without quotes and unescaped.
+    pub fn value(&self, node: Node) -> Field<(Kind, &'a [u8])> {
+        self.found(node).and_then(|found| Some((found.value.kind, self.bytes(found))))
+    }
+
+    pub fn text(&self, node: Node) -> Field<&'a str> {
+        self.found(node).and_then(|found| {
+            let readable = found.value.kind == Kind::String && !found.value.escaped;
+            std::str::from_utf8(self.bytes(found)).ok().filter(|_| readable)
+        })
+    }
+
+    pub fn number(&self, node: Node) -> Field<json::Whole> {
+        self.found(node).and_then(|found| {
+            let bytes = self.bytes(found);
+            match (found.value.kind, found.place) {
+                (Kind::Number, _) => Some(json::whole(bytes)),
+                (Kind::String, Place::Header) => json::is_number(bytes).then(|| json::whole(bytes)),
+                _ => None,
+            }
+        })
+    }
+
+    /// An integral number that fits.
+    pub fn integer<T: TryFrom<i128>>(&self, node: Node) -> Field<T> {
+        self.number(node).and_then(|number| T::try_from(number.floor).ok().filter(|_| number.exact))
+    }
+
+    pub fn boolean(&self, node: Node) -> Field<bool> {
+        self.found(node).and_then(|found| match found.value.kind {
+            Kind::True => Some(true),
+            Kind::False => Some(false),
+            _ => None,
+        })
+    }
+
+    fn found(&self, node: Node) -> Field<Found> {
+        match self.fields.slots[usize::from(node.0)] {
+            Slot::Empty => Field::Absent,
+            Slot::Once(found) if found.value.kind == Kind::Null => Field::Absent,
+            Slot::Once(found) => Field::Found(found),
+            Slot::Twice => Field::Twice,
+        }
+    }
+
+    fn bytes(&self, found: Found) -> &'a [u8] {
+        let text = match found.place {
+            Place::Event => self.event,
+            Place::Data => self.data,
+            Place::Copy | Place::Header => self.fields.copies.as_bytes(),
+        };
+        &text[found.value.start..found.value.end]
+    }
+}

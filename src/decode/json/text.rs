@@ -1,0 +1,76 @@
+//! What is inside a string's quotes.
+
+const WORD: usize = 8;
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// How many bytes come before the first that ends, escapes or breaks a string: `"`, `\` or a
+/// control character.
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    while let Some(word) = bytes.get(length..).and_then(|rest| rest.first_chunk::<WORD>()) {
+        let found = special(u64::from_le_bytes(*word));
+        if found != 0 {
+            return length + found.trailing_zeros() as usize / 8;
+        }
+        length += WORD;
+    }
+    let rest = bytes.get(length..).unwrap_or_default();
+    length + rest.iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count()
+}
+
+/// The high bit of each byte that is `"`, `\` or below 0x20; bits after the first may be wrong,
+/// since a subtraction borrows from the bytes above.
+fn special(word: u64) -> u64 {
+    let equals = |byte: u8| {
+        let difference = word ^ (ONES * u64::from(byte));
+        difference.wrapping_sub(ONES) & !difference
+    };
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (equals(b'"') | equals(b'\\') | control) & HIGH
+}
+
+/// Appends what a string with escapes says. `None` where that is no Unicode text: an escape of half
+/// a surrogate pair, or bytes that are not UTF-8. The scanner has seen that the escapes are whole.
+pub(in crate::decode) fn unescape(raw: &[u8], into: &mut String) -> Option<()> {
+    let mut rest = std::str::from_utf8(raw).ok()?;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        into.push_str(&rest[..at]);
+        let (character, length) = escaped(&rest[at..])?;
+        into.push(character);
+        rest = &rest[at + length..];
+    }
+    into.push_str(rest);
+    Some(())
+}
+
+/// The character of the escape that the text begins with, and the escape's length.
+fn escaped(text: &str) -> Option<(char, usize)> {
+    let simple = match text.as_bytes().get(1)? {
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => return code_point(text),
+        other => char::from(*other),
+    };
+    Some((simple, 2))
+}
+
+/// `\uXXXX`, or two of them that are a surrogate pair.
+fn code_point(text: &str) -> Option<(char, usize)> {
+    const HIGH_HALVES: std::ops::Range<u32> = 0xd800..0xdc00;
+    const LOW_HALVES: std::ops::Range<u32> = 0xdc00..0xe000;
+    let unit = |at: usize| u32::from_str_radix(text.get(at..at + 4)?, 16).ok();
+    let first = unit(2)?;
+    if !HIGH_HALVES.contains(&first) {
+        return Some((char::from_u32(first)?, 6));
+    }
+    let second = text.get(6..8).filter(|next| *next == "\\u").and_then(|_| unit(8))?;
+    if !LOW_HALVES.contains(&second) {
+        return None;
+    }
+    let combined = 0x10000 + ((first - HIGH_HALVES.start) << 10) + (second - LOW_HALVES.start);
+    Some((char::from_u32(combined)?, 12))
+}

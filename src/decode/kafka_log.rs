@@ -1,0 +1,110 @@
+//! One request per JSON object, as API gateways' kafka-log plugins send it. Nothing but the fields
+//! named here is looked at, since the rest comes and goes by version and need not be UTF-8.
+
+use std::ops::Range;
+
+use super::fields::{Field, FoundFields, Node, Tree, View};
+use super::json::{Kind, Scanner};
+use super::judge::{Envelope, Judge, RawRequest};
+use super::place::Place;
+use super::rules::Locators;
+use super::{Decoded, Visit, record};
+use crate::event::{Charge, Reason, Record, Rules};
+
+#[cfg(test)]
+mod tests;
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    tree: Tree,
+    id: Node,
+    started_at: Node,
+    service: Node,
+    organization: Place,
+    region: Place,
+    /// Of the configured meters, in order.
+    values: Vec<Option<Node>>,
+    fields: FoundFields,
+    elements: Vec<Range<usize>>,
+    charges: Vec<Charge>,
+}
+
+impl Reader {
+    pub fn new(rules: &Rules, locators: Locators) -> Self {
+        let mut tree = Tree::default();
+        Self {
+            id: tree.want("request.id"),
+            started_at: tree.want("started_at"),
+            service: tree.want("service"),
+            organization: Place::new(locators.organization, &mut tree),
+            region: Place::new(locators.region, &mut tree),
+            values: rules.meters.iter().map(|meter| Some(tree.want(meter.value.as_deref()?))).collect(),
+            tree,
+            fields: FoundFields::default(),
+            elements: Vec::new(),
+            charges: Vec::new(),
+        }
+    }
+
+    pub fn decode(&mut self, judge: &Judge, record: &Record<'_>, visit: Visit<'_>) {
+        let mut elements = std::mem::take(&mut self.elements);
+        record::each_object(record.value, &mut elements, &mut |index, raw, text| match text {
+            Ok(text) => self.event(judge, record, text, &mut |decoded| visit(index, raw, decoded)),
+            Err(decoded) => visit(index, raw, decoded),
+        });
+        self.elements = elements;
+    }
+
+    fn event(&mut self, judge: &Judge, record: &Record<'_>, text: &[u8], visit: &mut dyn FnMut(Decoded<'_>)) {
+        self.fields.clear(&self.tree);
+        if let Err(invalid) = self.fields.read_event(&self.tree, text) {
+            let detail = format!("not JSON: {invalid}").into();
+            return visit(Decoded::Rejected { reason: Reason::Malformed, detail });
+        }
+        let view = View { fields: &self.fields, event: text, data: &[] };
+        let raw = RawRequest {
+            envelope: Envelope {
+                organization: self.organization.read(record, view),
+                region: self.region.read(record, view),
+                id: view.text(self.id),
+                time_ms: view.number(self.started_at).and_then(|number| Some(clamp(number.floor))),
+                recorded_ms: record.timestamp_ms,
+            },
+            routed: view.value(self.service).and_then(|(kind, bytes)| is_routed(kind, bytes)),
+            text,
+        };
+        let values = |meter: usize| self.values[meter].map_or(Field::Absent, |node| view.integer(node));
+        visit(judge.request(&raw, &values, &mut self.charges));
+    }
+}
+
+/// Times that far away are too old or too new whatever they are exactly.
+fn clamp(floor: i128) -> i64 {
+    i64::try_from(floor).unwrap_or(if floor < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// Whether `service` says that the request matched one; `None` where it says nothing that a gateway
+/// sends. Some encoders write an empty object as `[]`, and what is not there as null.
+fn is_routed(kind: Kind, bytes: &[u8]) -> Option<bool> {
+    match kind {
+        Kind::String => Some(!bytes.is_empty()),
+        Kind::Object => Some(has_member(bytes)),
+        Kind::Array if is_empty_array(bytes) => Some(false),
+        Kind::Null | Kind::True | Kind::False | Kind::Number | Kind::Array => None,
+    }
+}
+
+/// Whether a valid object has a member that is not null.
+fn has_member(object: &[u8]) -> bool {
+    let mut found = false;
+    let valid = Scanner::new(object).members(|scanner, _| {
+        found |= scanner.value()?.kind != Kind::Null;
+        Ok(())
+    });
+    valid.is_ok() && found
+}
+
+fn is_empty_array(array: &[u8]) -> bool {
+    Scanner::new(array).elements(|scanner| scanner.value().map(drop)).is_ok()
+        && array[1..array.len() - 1].trim_ascii().is_empty()
+}

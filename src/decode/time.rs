@@ -1,0 +1,117 @@
+//! RFC 3339 times, as CloudEvents uses them.
+
+#[cfg(test)]
+mod tests;
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 86_400_000;
+
+/// Epoch milliseconds of `2026-11-23T18:00:00.25+01:00`; parts of a millisecond are cut off, so
+/// that an instant never moves to a later month. Second 60 counts as 59: a leap second belongs to
+/// the minute that it ends. `None` where the text is no RFC 3339 time.
+pub(super) fn parse(text: &str) -> Option<i64> {
+    let mut reader = Reader { rest: text.as_bytes() };
+    let day = reader.day()?;
+    reader.one_of(b"Tt")?;
+    let time = reader.time_of_day()?;
+    let offset = reader.offset()?;
+    reader.rest.is_empty().then_some(day * DAY_MS + time - offset)
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl Reader<'_> {
+    /// `2026-11-23`, in days since the epoch.
+    fn day(&mut self) -> Option<i64> {
+        let year = self.number(4, 0..=9999)?;
+        self.one_of(b"-")?;
+        let month = self.number(2, 1..=12)?;
+        self.one_of(b"-")?;
+        let day = self.number(2, 1..=days_in(year, month))?;
+        Some(days_before(year, month) + day - 1)
+    }
+
+    /// `18:00:00.25`, in milliseconds.
+    fn time_of_day(&mut self) -> Option<i64> {
+        let hour = self.number(2, 0..=23)?;
+        self.one_of(b":")?;
+        let minute = self.number(2, 0..=59)?;
+        self.one_of(b":")?;
+        let second = self.number(2, 0..=60)?.min(59);
+        let fraction = if self.one_of(b".").is_some() { self.fraction()? } else { 0 };
+        Some((hour * 60 + minute) * MINUTE_MS + second * 1000 + fraction)
+    }
+
+    /// One or more digits, in milliseconds.
+    fn fraction(&mut self) -> Option<i64> {
+        let length = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        let digit = |at: usize| digits.get(at).map_or(0, |byte| i64::from(byte - b'0'));
+        (length > 0).then(|| digit(0) * 100 + digit(1) * 10 + digit(2))
+    }
+
+    /// `Z` or `+01:00`, in milliseconds east of UTC.
+    fn offset(&mut self) -> Option<i64> {
+        let sign = match self.one_of(b"Zz+-")? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return Some(0),
+        };
+        let hour = self.number(2, 0..=23)?;
+        self.one_of(b":")?;
+        let minute = self.number(2, 0..=59)?;
+        Some(sign * (hour * 60 + minute) * MINUTE_MS)
+    }
+
+    fn one_of(&mut self, bytes: &[u8]) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
+        if !bytes.contains(first) {
+            return None;
+        }
+        self.rest = rest;
+        Some(*first)
+    }
+
+    fn number(&mut self, length: usize, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        let (digits, rest) = self.rest.split_at_checked(length)?;
+        let mut value = 0;
+        for digit in digits {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            value = value * 10 + i64::from(digit - b'0');
+        }
+        self.rest = rest;
+        range.contains(&value).then_some(value)
+    }
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    match month {
+        2 if is_leap(year) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 to the first of the month, in the Gregorian calendar. Years run from March
+/// here, so that the leap day is the last (Howard Hinnant, "chrono-compatible low-level date
+/// algorithms").
+fn days_before(year: i64, month: i64) -> i64 {
+    const DAYS_IN_400_YEARS: i64 = 146_097;
+    const EPOCH: i64 = 719_468;
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * DAYS_IN_400_YEARS + day_of_era - EPOCH
+}
