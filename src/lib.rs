@@ -21,9 +21,9 @@ pub mod aggregate;
 pub mod rating;
 /// Kafka in: batches of borrowed records, the group's fence, dead letters out.
 pub mod source;
-/// One organization's usage at a moment: totals in memory, the service register, completeness.
-pub mod snapshot;
 /// ClickHouse: schema, block rows, the ledger and its gate, rolls, views, reading.
 pub mod store;
+/// One organization's usage at a moment: totals in memory, the service register, completeness.
+pub mod snapshot;
 /// Realistic traffic into Kafka whose exact counts are known beforehand.
 pub mod simulate;

@@ -1,7 +1,26 @@
 //! One organization's usage at a moment: totals in memory, the service register, completeness.
+//!
+//! A [`Deployment`] is one region's ClickHouse; [`follow`] keeps its figures of the current month in
+//! memory, other months are read on demand. [`Snapshots`] answers from all deployments together.
 
+pub mod changes;
 pub mod completeness;
+pub mod deployment;
+mod follow;
+mod ledger;
 pub mod progress;
+mod partitions;
+mod publish;
 pub mod register;
+pub mod series;
+mod service;
 pub mod table;
 pub mod usage;
+mod watermarks;
+
+pub use deployment::Deployment;
+pub use follow::follow;
+pub use partitions::watch_partitions;
+pub use publish::{PublishError, Publisher, TopicSettings};
+pub use service::{SnapshotError, Snapshots};
+pub use usage::Usage;

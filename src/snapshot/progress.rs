@@ -6,7 +6,7 @@ use crate::aggregate::{BlockId, LedgerRow, Tally};
 use crate::event::Lane;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// What must happen to a table so that it holds exactly what the ledger counts.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,16 +68,16 @@ impl From<&LedgerRow> for Held {
 
 impl Progress {
     /// What a table holds that was read whole.
-    pub fn of(counting: &[LedgerRow]) -> Self {
+    pub fn of<T: AsRef<LedgerRow>>(counting: &[T]) -> Self {
         let mut progress = Self::default();
         progress.take(counting);
         progress
     }
 
     /// `counting` are all rows that count now, each once.
-    pub fn step_to(&self, counting: &[LedgerRow]) -> Step {
+    pub fn step_to<T: AsRef<LedgerRow>>(&self, counting: &[T]) -> Step {
         let mut lanes: BTreeMap<&Lane, HashMap<BlockId, &LedgerRow>> = BTreeMap::new();
-        for row in counting {
+        for row in counting.iter().map(AsRef::as_ref) {
             lanes.entry(&row.lane).or_default().insert(row.block, row);
         }
         let mut fresh = Vec::new();
@@ -96,13 +96,13 @@ impl Progress {
     }
 
     /// The table now holds what `counting` says; call it after the step was carried out.
-    pub fn advance(&mut self, counting: &[LedgerRow]) {
+    pub fn advance<T: AsRef<LedgerRow>>(&mut self, counting: &[T]) {
         self.lanes.clear();
         self.take(counting);
     }
 
-    fn take(&mut self, counting: &[LedgerRow]) {
-        for row in counting {
+    fn take<T: AsRef<LedgerRow>>(&mut self, counting: &[T]) {
+        for row in counting.iter().map(AsRef::as_ref) {
             self.lanes.entry(row.lane.clone()).or_default().insert(row.block, Held::from(row));
         }
     }

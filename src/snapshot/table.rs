@@ -1,4 +1,5 @@
-//! The usage of every organization in memory, from one month on.
+//! The usage of every organization in memory: of one month, and of the next, which clocks that run
+//! ahead write into.
 //!
 //! A reader of one organization sees each block whole or not at all: its entry is locked while the
 //! block's rows for it go in.
@@ -24,6 +25,13 @@ pub struct Amount {
 }
 
 impl Amount {
+    pub fn new(fold: Fold, value: u128) -> Self {
+        match fold {
+            Fold::Sum => Self { sum: value, greatest: 0 },
+            Fold::Max => Self { sum: 0, greatest: value },
+        }
+    }
+
     pub fn value(self) -> u128 {
         self.sum + self.greatest
     }
@@ -35,10 +43,7 @@ impl Amount {
 
 impl From<&CountRow> for Amount {
     fn from(row: &CountRow) -> Self {
-        match row.fold {
-            Fold::Sum => Self { sum: row.value, greatest: 0 },
-            Fold::Max => Self { sum: 0, greatest: row.value },
-        }
+        Self::new(row.fold, row.value)
     }
 }
 
@@ -142,7 +147,7 @@ impl Organization {
     }
 }
 
-/// Every organization's usage since the start of `since`, and its catalog as it is now.
+/// Every organization's usage of `since` and of the month after it, and its catalog as it is now.
 #[derive(Debug)]
 pub struct Table {
     since: Month,
@@ -156,13 +161,31 @@ impl Table {
         Self { since, organizations: DashMap::new(), names: DashSet::new() }
     }
 
-    /// The first month that the table holds whole.
     pub fn since(&self) -> Month {
         self.since
     }
 
+    /// The months that a table since `since` holds.
+    pub fn months(since: Month) -> [Month; 2] {
+        [since, since.next()]
+    }
+
+    pub fn holds(&self, month: Month) -> bool {
+        Self::months(self.since).contains(&month)
+    }
+
+    fn hours(&self) -> std::ops::Range<u32> {
+        self.since.hours().start..self.since.next().hours().end
+    }
+
+    /// Adds what an organization used of a meter over a whole month.
+    pub fn put(&self, organization: &str, month: Month, region: &str, meter: &str, amount: Amount) {
+        let key = UsageKey { month, region: self.name(region), meter: self.name(meter) };
+        self.organizations.entry(organization.into()).or_default().add(key, amount);
+    }
+
     /// Adds the rows of blocks, and returns the organizations whose figures changed, each once.
-    /// Rows of months before `since` make the organization known and add nothing.
+    /// Rows of other months make the organization known and add nothing.
     pub fn apply(&self, counts: &[CountRow], services: &[ServiceRow]) -> Vec<Arc<str>> {
         let mut rows: BTreeMap<&str, (Vec<&CountRow>, Vec<&ServiceRow>)> = BTreeMap::new();
         for row in counts {
@@ -182,10 +205,10 @@ impl Table {
         counts: &[&CountRow],
         services: &[&ServiceRow],
     ) -> Option<Arc<str>> {
-        let first_hour = self.since.hours().start;
+        let hours = self.hours();
         let keyed: Vec<(UsageKey, Amount)> = counts
             .iter()
-            .filter(|row| row.hour >= first_hour)
+            .filter(|row| hours.contains(&row.hour))
             .map(|row| (self.usage_key(row), Amount::from(*row)))
             .collect();
         let mut held = self.organizations.entry(organization.into()).or_default();
@@ -216,15 +239,15 @@ impl Table {
         name
     }
 
-    /// Keeps in mind that the organization has usage, if only of months before `since`.
+    /// Keeps in mind that the organization has usage, if only of other months.
     pub fn know(&self, organization: &str) {
         self.organizations.entry(organization.into()).or_default();
     }
 
-    /// The organization's figures of a month that is not before `since`, its catalog as it is now;
-    /// `None` where the table never heard of it.
+    /// The organization's figures of a month that the table holds, its catalog as it is now; `None`
+    /// where the table never heard of it.
     pub fn totals(&self, organization: &str, month: Month) -> Option<Totals> {
-        debug_assert!(month >= self.since, "the table holds {} and later, not {month}", self.since);
+        debug_assert!(self.holds(month), "the table since {} does not hold {month}", self.since);
         self.organizations.get(organization).map(|held| held.totals(month))
     }
 

@@ -94,6 +94,11 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// Where nothing is known.
+    pub fn nothing(as_of: Time) -> Self {
+        Self { totals: Totals::default(), as_of, complete_through: None, complete: false }
+    }
+
     /// Takes in another deployment's; what is known of both is what the one that is behind knows.
     pub fn join(mut self, other: &Self) -> Self {
         self.totals.join(&other.totals);

@@ -116,7 +116,13 @@ impl Store {
 
     /// All rows of the ledger's table, the first of each block first.
     pub(super) async fn published_rows(&self) -> Result<Vec<Published>, StoreError> {
-        let query = self.client.query("SELECT ?fields FROM published ORDER BY published_at");
+        self.published_since(0).await
+    }
+
+    /// Those published at `epoch_ms` (by the server's clock) or later, whether they count or not.
+    /// An insert takes its time when it begins, so a row may come to light up to half a minute late.
+    pub async fn published_since(&self, epoch_ms: i64) -> Result<Vec<Published>, StoreError> {
+        let query = self.client.query(ROWS_SINCE).param("since", epoch_ms.max(0));
         let records: Vec<PublishedRecord> = fetch(query, || "read ledger".to_owned()).await?;
         records
             .iter()
@@ -159,6 +165,9 @@ impl Store {
     }
 }
 
+const ROWS_SINCE: &str = "
+    SELECT ?fields FROM published
+    WHERE published_at >= fromUnixTimestamp64Milli({since:Int64}) ORDER BY published_at";
 const LANE_ROWS: &str = "
     SELECT ?fields FROM published
     WHERE topic = {topic:String} AND topic_id = {topic_id:String} AND partition = {partition:Int32}

@@ -103,7 +103,8 @@ ENGINE = ReplacingMergeTree ORDER BY hash SETTINGS {DURABLE}"
     topic_id LowCardinality(String),
     partition Int32,
     high Int64 CODEC(Delta, ZSTD(1)),
-    observed_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+    observed_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    INDEX seen observed_at TYPE minmax GRANULARITY 1
 ) ENGINE = ReplacingMergeTree(observed_at) PARTITION BY toDate(observed_at)
 ORDER BY (topic, topic_id, partition, high)
 TTL toDateTime(observed_at) + INTERVAL {WATERMARK_DAYS} DAY SETTINGS ttl_only_drop_parts = 1"

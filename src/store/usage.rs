@@ -119,6 +119,20 @@ impl Store {
         Ok(rows)
     }
 
+    /// Whether any block that counts says something of the organization.
+    pub async fn has_usage(&self, organization: &str) -> Result<bool, StoreError> {
+        let gate = gate::counting_blocks(&self.quoted_database());
+        let among = |table: &str| {
+            format!(
+                "(SELECT 1 FROM {table} WHERE organization = {{organization:String}} AND block IN ({gate}) LIMIT 1)"
+            )
+        };
+        let sql =
+            format!("SELECT count() > 0 FROM ({} UNION ALL {})", among("counts"), among("service_changes"));
+        let query = self.client.query(&sql).param("organization", organization).fetch_one::<bool>();
+        within(QUERY_TIMEOUT, || format!("look for usage of organization {organization}"), query).await
+    }
+
     /// What the named blocks hold over the hours (since the epoch), summed up for every
     /// organization, in the order of (organization, region, meter), streamed.
     pub fn usage_of(&self, rows: &[LedgerRow], hours: &Range<u32>) -> Result<MonthRows, StoreError> {

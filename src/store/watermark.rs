@@ -60,6 +60,13 @@ impl Store {
         self.insert::<WatermarkRecord>("watermarks", records, || "write watermarks".to_owned()).await
     }
 
+    /// The looks at all lanes since then (epoch ms by the observers' clocks), oldest first.
+    pub async fn watermarks_since(&self, epoch_ms: i64) -> Result<Vec<Watermark>, StoreError> {
+        let query = self.client.query(WATERMARKS_SINCE).param("since", epoch_ms.max(0));
+        let records: Vec<WatermarkRecord> = fetch(query, || "read watermarks".to_owned()).await?;
+        Ok(records.into_iter().map(WatermarkRecord::into_watermark).collect())
+    }
+
     /// `ends`: each lane's ledger end. Lanes that nobody observed yet are missing.
     pub async fn progress(&self, ends: &[(Lane, i64)]) -> Result<Vec<LaneProgress>, StoreError> {
         let (topics, ids): (Vec<_>, Vec<_>) =
@@ -78,6 +85,10 @@ impl Store {
     }
 }
 
+const WATERMARKS_SINCE: &str = "
+    SELECT ?fields FROM watermarks
+    WHERE observed_at >= fromUnixTimestamp64Milli({since:Int64}) ORDER BY observed_at";
+
 const PROGRESS: &str = "
     SELECT topic, topic_id, partition,
         maxIf(toUnixTimestamp64Milli(observed_at), high <= end) AS reached,
@@ -90,6 +101,20 @@ const PROGRESS: &str = "
             {partitions:Array(Int32)}, {ends:Array(Int64)})) AS lane)
     ) AS ends USING (topic, topic_id, partition)
     GROUP BY topic, topic_id, partition";
+
+impl WatermarkRecord {
+    fn into_watermark(self) -> Watermark {
+        Watermark {
+            lane: Lane {
+                topic: Arc::from(self.topic),
+                topic_id: Arc::from(self.topic_id),
+                partition: self.partition,
+            },
+            high: self.high,
+            observed_at_ms: self.observed_at,
+        }
+    }
+}
 
 impl ProgressRecord {
     fn into_progress(self) -> LaneProgress {

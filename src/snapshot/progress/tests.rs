@@ -7,6 +7,7 @@ use crate::aggregate::{BlockKind, CountRow, Fold};
 use crate::event::RulesHash;
 use crate::month::Month;
 use crate::snapshot::table::{Table, Totals};
+use crate::store::gate;
 
 fn lane(partition: i32) -> Lane {
     Lane { topic: "events".into(), topic_id: "AAAAAAAAAAAAAAAAAAAAAA".into(), partition }
@@ -14,8 +15,8 @@ fn lane(partition: i32) -> Lane {
 
 /// A ledger and the rows of its blocks, as a store keeps them.
 #[derive(Default)]
-struct World {
-    ledger: Vec<LedgerRow>,
+pub struct World {
+    pub ledger: Vec<LedgerRow>,
     rows: BTreeMap<BlockId, Vec<CountRow>>,
     /// Events by lane and offset: (organization, value).
     log: BTreeMap<(i32, i64), (u8, u64)>,
@@ -27,11 +28,8 @@ impl World {
         of_lane.map(|row| row.next_offset).max().unwrap_or(0)
     }
 
-    /// The gate, as plainly as it can be said.
     fn counting(&self) -> Vec<LedgerRow> {
-        let hidden =
-            |row: &LedgerRow| self.ledger.iter().any(|other| other.rank() > row.rank() && other.covers(row));
-        self.ledger.iter().filter(|row| !hidden(row)).cloned().collect()
+        gate::counting(self.ledger.clone())
     }
 
     fn publish(&mut self, kind: BlockKind, partition: i32, first_offset: i64, next_offset: i64) {
@@ -142,7 +140,7 @@ impl Reader {
 }
 
 #[derive(Clone, Debug)]
-enum Act {
+pub enum Act {
     /// Events are published live as blocks of so many events.
     Live {
         partition: i32,
@@ -164,7 +162,7 @@ enum Act {
     Poll,
 }
 
-fn any_act() -> impl Strategy<Value = Act> {
+pub fn any_act() -> impl Strategy<Value = Act> {
     let partition = || 0..2_i32;
     let run = || (any::<prop::sample::Index>(), 1..5_usize);
     prop_oneof![
@@ -192,7 +190,7 @@ impl World {
         Some((counting[from].first_offset, counting[last].next_offset))
     }
 
-    fn act(&mut self, act: Act) {
+    pub fn act(&mut self, act: Act) {
         match act {
             Act::Live { partition, events } => {
                 let first = self.end(partition);
@@ -298,5 +296,5 @@ fn a_lane_that_vanished_reloads() {
     let (mut world, mut reader) = (World::default(), Reader::new());
     live(&mut world, &[(0, 1)]);
     reader.poll(&world);
-    assert!(matches!(reader.progress.step_to(&[]), Step::Reload { .. }));
+    assert!(matches!(reader.progress.step_to::<LedgerRow>(&[]), Step::Reload { .. }));
 }

@@ -1,0 +1,194 @@
+//! One deployment's ClickHouse, as readers see it: what is followed in memory, else read on demand.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::completeness::{Acceptance, Expected, Loss, complete_through, is_complete, losses};
+use super::ledger::LedgerView;
+use super::register::Catalog;
+use super::table::{Table, Totals};
+use super::usage::Figures;
+use super::watermarks::Watermarks;
+use crate::aggregate::ServiceRow;
+use crate::clock::{Clock, Time};
+use crate::month::Month;
+use crate::store::{SeriesPoint, SeriesQuery, Store, StoreError};
+
+/// What decides whether a deployment's figures are complete.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The deployment's region, by which it is named where it does not answer.
+    pub region: Arc<str>,
+    /// The configured topics; empty where they are not known.
+    pub topics: Vec<String>,
+    pub acceptance: Acceptance,
+}
+
+/// One deployment.
+#[derive(Debug)]
+pub struct Deployment {
+    pub(super) settings: Settings,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    /// `None` until it was read for the first time, and where it is not followed.
+    view: RwLock<Option<Arc<View>>>,
+    /// Partitions by topic, where the broker was asked.
+    expected: RwLock<Expected>,
+}
+
+/// What was followed up to an instant. The table may already hold somewhat more.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    pub table: Arc<Table>,
+    pub as_of: Time,
+    pub standing: Standing,
+}
+
+/// How complete a deployment's figures are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub complete_through: Option<Time>,
+    pub losses: Arc<[Loss]>,
+}
+
+impl Standing {
+    pub(super) fn of(
+        ledger: &LedgerView,
+        marks: &Watermarks,
+        expected: &Expected,
+        acceptance: Acceptance,
+    ) -> Self {
+        let counting: Vec<_> =
+            ledger.counting().iter().map(|published| (&published.row, published.published_at_ms)).collect();
+        Self {
+            complete_through: complete_through(&marks.standings(), expected),
+            losses: losses(&counting, acceptance).into(),
+        }
+    }
+}
+
+impl Deployment {
+    pub fn new(settings: Settings, store: Store, clock: Clock) -> Self {
+        let topics = settings.topics.iter().cloned().collect();
+        let expected = RwLock::new(Expected { topics, ..Expected::default() });
+        Self { settings, store, clock, view: RwLock::new(None), expected }
+    }
+
+    pub fn region(&self) -> &Arc<str> {
+        &self.settings.region
+    }
+
+    pub(super) fn view(&self) -> Option<Arc<View>> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn show(&self, view: View) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view));
+    }
+
+    pub(super) fn expected(&self) -> Expected {
+        self.expected.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many partitions the broker says that a topic has.
+    pub fn expect_partitions(&self, topic: &str, partitions: usize) {
+        let mut expected = self.expected.write().unwrap_or_else(PoisonError::into_inner);
+        expected.partitions.insert(topic.to_owned(), partitions);
+    }
+
+    /// The figures of a month that has not ended, where they are in memory: no I/O. The outer `None`:
+    /// they are not; the inner: no usage of the organization is.
+    pub(super) fn figures_in_memory(&self, organization: &str, month: Month) -> Option<Option<Figures>> {
+        let view = self.view()?;
+        if month.end_ms() <= self.clock.now_ms() || !view.table.holds(month) {
+            return None;
+        }
+        let totals = view.table.totals(organization, month);
+        Some(totals.map(|totals| figures(totals, month, view.as_of, &view.standing)))
+    }
+
+    /// The figures of any month; `None` where the organization never used anything.
+    pub(super) async fn figures(
+        &self,
+        organization: &str,
+        month: Month,
+    ) -> Result<Option<Figures>, StoreError> {
+        match self.figures_in_memory(organization, month) {
+            Some(Some(figures)) => Ok(Some(figures)),
+            Some(None) if self.store.has_usage(organization).await? => {
+                self.know(organization);
+                Ok(self.figures_in_memory(organization, month).flatten())
+            }
+            Some(None) => Ok(None),
+            None => self.read_figures(organization, month).await,
+        }
+    }
+
+    fn know(&self, organization: &str) {
+        if let Some(view) = self.view() {
+            view.table.know(organization);
+        }
+    }
+
+    async fn read_figures(&self, organization: &str, month: Month) -> Result<Option<Figures>, StoreError> {
+        let as_of = self.clock.now();
+        // The standing first: what it calls complete is in the figures that are read after it.
+        let standing = match self.view() {
+            Some(view) => view.standing.clone(),
+            None => self.read_standing().await?,
+        };
+        let (counts, services) = tokio::try_join!(
+            self.store.counts_of_organization(organization, month.hours()),
+            self.store.services_of_organization(organization),
+        )?;
+        if counts.is_empty() && services.is_empty() && !self.store.has_usage(organization).await? {
+            return Ok(None);
+        }
+        let ended = month.end_ms() <= as_of.0;
+        let catalog = if ended { Catalog::before(&services, month.end_ms()) } else { Catalog::of(&services) };
+        Ok(Some(figures(Totals::of(&counts, &catalog, month), month, as_of, &standing)))
+    }
+
+    pub(super) fn topics(&self) -> &[String] {
+        &self.settings.topics
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    pub(super) async fn series(&self, query: &SeriesQuery<'_>) -> Result<Vec<SeriesPoint>, StoreError> {
+        self.store.series(query).await
+    }
+
+    pub(super) async fn services(&self, organization: &str) -> Result<Vec<ServiceRow>, StoreError> {
+        self.store.services_of_organization(organization).await
+    }
+
+    async fn read_standing(&self) -> Result<Standing, StoreError> {
+        let ledger = LedgerView::of(self.store.counting_rows().await?);
+        let mut marks = Watermarks::default();
+        self.read_watermarks(&ledger, &mut marks).await?;
+        Ok(Standing::of(&ledger, &marks, &self.expected(), self.settings.acceptance))
+    }
+
+    /// Brings `marks` up to the ledger's ends and all that was ever seen of the lanes.
+    pub(super) async fn read_watermarks(
+        &self,
+        ledger: &LedgerView,
+        marks: &mut Watermarks,
+    ) -> Result<(), StoreError> {
+        let ends = ledger.ends();
+        let lanes: Vec<_> = ends.iter().map(|(lane, (end, _))| ((*lane).clone(), *end)).collect();
+        marks.take(&self.store.progress(&lanes).await?);
+        for (lane, (end, published_at)) in ends {
+            marks.reach(lane, end, published_at);
+        }
+        Ok(())
+    }
+}
+
+fn figures(totals: Totals, month: Month, as_of: Time, standing: &Standing) -> Figures {
+    let through = standing.complete_through;
+    let complete = is_complete(month, through, as_of, &standing.losses);
+    Figures { totals, as_of, complete_through: through, complete }
+}
