@@ -59,9 +59,9 @@ update_package_lists() {
   package_lists_updated=1
 }
 
-# Another apt-get may be running: wait for its lock, at most 600 s.
+# Another apt-get may be running: wait for its lock, at most 600 s. What fails is on standard error.
 apt_get() {
-  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 "$@" >&2
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 "$@" >/dev/null
 }
 
 # --- Ports --------------------------------------------------------------------
