@@ -27,6 +27,9 @@ pub struct LaneCounter {
     next: i64,
     window_from: i64,
     leader_epoch: i32,
+    cut: CutCheck,
+    /// A loss that was found on the way, to be published before anything else.
+    loss: Option<FinishedBlock>,
 }
 
 /// Where a lane's counting begins.
@@ -36,6 +39,24 @@ pub struct Beginning {
     pub window: Window,
     pub window_from: i64,
     pub rebuild: Option<Rebuild>,
+    /// The leader epoch that the ledger keeps of the last record below `end`; -1 where unknown.
+    pub expected_epoch: i32,
+}
+
+/// Whether the log below the ledger's end is still the one that was counted: another leader epoch of
+/// the last record there says that records were cut off and others took their offsets.
+struct CutCheck {
+    expected: i32,
+    seen: i32,
+}
+
+impl CutCheck {
+    /// Answers once, when the first offset beyond is reached.
+    fn finish(&mut self) -> bool {
+        let is_cut = self.expected >= 0 && self.seen >= 0 && self.expected != self.seen;
+        self.expected = -1;
+        is_cut
+    }
 }
 
 /// A block is cut before it holds more distinct regions than its keys can number.
@@ -59,6 +80,8 @@ impl LaneCounter {
             next: beginning.end,
             window_from: beginning.window_from,
             leader_epoch: -1,
+            cut: CutCheck { expected: beginning.expected_epoch, seen: -1 },
+            loss: None,
         })
     }
 
@@ -70,9 +93,10 @@ impl LaneCounter {
     /// in part.
     pub fn take(&mut self, record: &Record<'_>, leader_epoch: i32) -> Result<(), CacheFull> {
         if record.offset < self.first {
+            self.cut.seen = leader_epoch;
             return self.remember(record);
         }
-        self.rebuild = None;
+        self.pass_end();
         if record.offset < self.next {
             return Ok(()); // Read again after a pause; it is counted already.
         }
@@ -85,8 +109,23 @@ impl LaneCounter {
     /// Everything below `offset` that may be read was read: what is missing are control records.
     pub fn reach(&mut self, offset: i64) {
         if offset >= self.first {
-            self.rebuild = None;
+            self.pass_end();
             self.next = self.next.max(offset);
+        }
+    }
+
+    /// The log was read up to the ledger's end: the window is whole, counting begins.
+    fn pass_end(&mut self) {
+        self.rebuild = None;
+        if self.cut.finish() {
+            let loss = format!(
+                "the last record below offset {} has another leader epoch than the one that was counted: \
+                 records were cut off the log and others took their offsets, which are not counted; \
+                 `odometer recount` counts the range again",
+                self.first
+            );
+            tracing::error!(lane = %self.lane, "the log was cut: {loss}");
+            self.loss = Some(FinishedBlock::empty(self.first, self.first, self.window_from, self.rules, loss));
         }
     }
 
@@ -148,7 +187,7 @@ impl LaneCounter {
 
     /// Whether the ledger doesn't cover yet all that was read.
     pub fn has_news(&self) -> bool {
-        self.next > self.first
+        self.next > self.first || self.loss.is_some()
     }
 
     /// Whether the window is still being read from the log.
@@ -177,6 +216,9 @@ impl LaneCounter {
 
     /// Ends the open block; counting goes on in a new one.
     pub fn finish(&mut self) -> FinishedBlock {
+        if let Some(loss) = self.loss.take() {
+            return loss;
+        }
         let open = mem::take(&mut self.open);
         let first = mem::replace(&mut self.first, self.next);
         FinishedBlock {

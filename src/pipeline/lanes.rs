@@ -144,7 +144,11 @@ impl Grounds<'_> {
         let read_from = reached.max(log.start).min(end).min(log.end.max(log.start));
         let window_from = if log.start > reached && reached < covered_end { window_from.max(log.start) } else { window_from };
         let rebuild = if read_from < end { Some(self.rebuild(lane, rules, taken, read_from).await?) } else { None };
-        Ok((Beginning { end, window, window_from, rebuild }, journal, read_from))
+        let (expected_epoch, read_from) = match last_epoch(taken).filter(|_| log.end >= covered_end) {
+            Some((offset, epoch)) if offset >= log.start => (epoch, read_from.min(offset)),
+            _ => (-1, read_from),
+        };
+        Ok((Beginning { end, window, window_from, rebuild, expected_epoch }, journal, read_from))
     }
 
     fn open_journal(&self, lane: &Lane) -> Option<Journal> {
@@ -170,7 +174,7 @@ impl Grounds<'_> {
                 }
             }
         }
-        Ok(Rebuild::new(&lane.topic, &rows, &rules)?)
+        Ok(Rebuild::new(&lane.topic, from, &rows, &rules)?)
     }
 }
 
@@ -201,6 +205,12 @@ fn first_blocks(lane: &Lane, taken: &TakeOver, place: i64, log: LogBounds, rules
         return vec![FinishedBlock::empty(end, end, window_from, hash, loss)];
     }
     Vec::new()
+}
+
+/// The offset and leader epoch of the last record below the ledger's end, as the ledger keeps it.
+fn last_epoch(taken: &TakeOver) -> Option<(i64, i32)> {
+    let row = taken.rows.iter().rev().take_while(|row| row.loss.is_empty()).find(|row| row.leader_epoch >= 0)?;
+    Some((row.next_offset - 1, row.leader_epoch))
 }
 
 /// Whether the rows that count over [first, next) were all made under `rules`.
