@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use counter::LaneCounter;
-pub use ingest::{IngestError, Progress, ingest};
+pub use ingest::{IngestError, ingest};
 
 use crate::dedup::CacheSettings;
 use crate::event::Rules;

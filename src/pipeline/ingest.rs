@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::dedup::{Cache, CacheFull};
 use crate::flush::TenureEnded;
 use crate::source::{DeadLetters, KafkaError};
 use crate::store::{Store, StoreError};
+use crate::telemetry::{Readiness, ReadinessCheck};
 
 /// Why a session ended that was not asked to. A new one begins after a pause; nothing is lost or
 /// counted twice by it.
@@ -44,48 +44,37 @@ pub enum IngestError {
     Cache { dir: String, cause: String },
 }
 
-/// How ingesting goes, for readiness.
-#[derive(Clone, Debug, Default)]
-pub struct Progress {
-    inner: Arc<ProgressInner>,
+/// What a consumer says of itself to `/readyz`.
+pub(super) struct Checks {
+    /// The group has told this consumer which lanes are its own, none included.
+    assignment: ReadinessCheck,
+    /// What is counted is published.
+    flushing: ReadinessCheck,
 }
 
-#[derive(Debug, Default)]
-struct ProgressInner {
-    lanes: AtomicUsize,
-    flushed_at_ms: AtomicI64,
-    trouble: std::sync::Mutex<Option<String>>,
-}
-
-impl Progress {
-    pub(super) fn assigned(&self, lanes: usize) {
-        self.inner.lanes.store(lanes, Ordering::Relaxed);
-        if lanes > 0 {
-            self.set_trouble(None);
+impl Checks {
+    fn new(readiness: &Readiness, consumer: usize) -> Self {
+        Self {
+            assignment: readiness.check(&format!("assignment-{consumer}")),
+            flushing: readiness.check(&format!("flushing-{consumer}")),
         }
     }
 
-    pub(super) fn flushed(&self, clock: &Clock) {
-        self.inner.flushed_at_ms.store(clock.now_ms(), Ordering::Relaxed);
+    pub(super) fn assigned(&self) {
+        self.assignment.ready();
     }
 
-    fn set_trouble(&self, trouble: Option<String>) {
-        *self.inner.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = trouble;
+    pub(super) fn flushing(&self) {
+        self.flushing.ready();
     }
 
-    /// Lanes that this process counts.
-    pub fn lanes(&self) -> usize {
-        self.inner.lanes.load(Ordering::Relaxed)
+    pub(super) fn stalled(&self, why: String) {
+        self.flushing.not_ready(why);
     }
 
-    /// Epoch milliseconds of the last published block; 0 before the first.
-    pub fn flushed_at_ms(&self) -> i64 {
-        self.inner.flushed_at_ms.load(Ordering::Relaxed)
-    }
-
-    /// Why no lane is counted just now.
-    pub fn trouble(&self) -> Option<String> {
-        self.inner.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    fn waits(&self, why: &str) {
+        self.assignment.not_ready(why);
+        self.flushing.not_ready(why);
     }
 }
 
@@ -100,7 +89,7 @@ pub async fn ingest(
     settings: Settings,
     store: Store,
     clock: Clock,
-    progress: Progress,
+    readiness: &Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), IngestError> {
     let settings = Arc::new(settings);
@@ -128,7 +117,7 @@ pub async fn ingest(
             clock: clock.clone(),
             runtime: Handle::current(),
             shutdown: shutdown.clone(),
-            progress: progress.clone(),
+            checks: Checks::new(readiness, number),
         };
         let thread = thread::Builder::new().name(format!("consumer-{number}")).spawn(move || keep_running(&session));
         threads.push(thread.map_err(|error| IngestError::Group { cause: error.to_string() })?);
@@ -147,7 +136,7 @@ fn keep_running(session: &Session) {
             SessionEnd::Doubt(error) => {
                 metrics::session_ended();
                 tracing::warn!("{error}; leaving the group and joining it anew");
-                session.progress.set_trouble(Some(error.to_string()));
+                session.checks.waits(&error.to_string());
             }
         }
         // A session that had worked for a while starts the next one soon.

@@ -27,7 +27,7 @@ pub struct Session {
     pub clock: Clock,
     pub runtime: Handle,
     pub shutdown: CancellationToken,
-    pub progress: super::ingest::Progress,
+    pub(super) checks: super::ingest::Checks,
 }
 
 /// How a session came to its end.
@@ -44,7 +44,8 @@ struct Slot {
     tenure: u128,
     blocks: mpsc::Sender<FinishedBlock>,
     task: JoinHandle<()>,
-    is_publishing: bool,
+    /// Since when a block has been under way.
+    publishing: Option<Instant>,
     opened: Instant,
 }
 
@@ -67,6 +68,8 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 const POLL_RECORDS: usize = 2_000;
 /// After so long without room the client stops fetching, so that the group keeps the member.
 const BLOCKED_BEFORE_PAUSE: Duration = Duration::from_secs(5);
+/// A block that is under way for longer makes the process not ready.
+const STALLED_AFTER: Duration = Duration::from_secs(15);
 /// An event a lane; lanes are few.
 const EVENT_QUEUE: usize = 1_024;
 
@@ -128,6 +131,7 @@ impl Running<'_> {
     fn turn(&mut self) -> Result<(), IngestError> {
         self.hear_tasks()?;
         self.finish_due();
+        self.show_health();
         if self.has_room() {
             let (batch, rebalances) = self.client.poll(POLL_TIMEOUT, POLL_RECORDS);
             self.count(&batch)?;
@@ -144,8 +148,7 @@ impl Running<'_> {
             match event {
                 LaneEvent::Published { slot, tenure } => {
                     if let Some(slot) = self.slots[slot].as_mut().filter(|slot| slot.tenure == tenure) {
-                        slot.is_publishing = false;
-                        self.session.progress.flushed(&self.session.clock);
+                        slot.publishing = None;
                     }
                 }
                 LaneEvent::Ended { slot, tenure, cause } => {
@@ -162,7 +165,7 @@ impl Running<'_> {
     fn finish_due(&mut self) {
         let (interval, room) = (self.session.settings.flush_interval, self.block_room());
         for slot in self.slots.iter_mut().flatten() {
-            if slot.is_publishing || !slot.counter.has_news() {
+            if slot.publishing.is_some() || !slot.counter.has_news() {
                 continue;
             }
             let is_due = slot.opened.elapsed() >= interval || slot.counter.bytes() >= room || slot.counter.is_full();
@@ -187,7 +190,7 @@ impl Running<'_> {
             .slots
             .iter()
             .flatten()
-            .any(|slot| slot.is_publishing && (slot.counter.bytes() >= room || slot.counter.is_full()));
+            .any(|slot| slot.publishing.is_some() && (slot.counter.bytes() >= room || slot.counter.is_full()));
         if !is_blocked {
             self.blocked_since = None;
             if self.paused {
@@ -205,6 +208,20 @@ impl Running<'_> {
             std::thread::sleep(Duration::from_millis(1));
         }
         false
+    }
+
+    fn show_health(&self) {
+        let stalled = self.slots.iter().flatten().find(|slot| {
+            slot.publishing.is_some_and(|since| since.elapsed() > STALLED_AFTER)
+        });
+        match stalled {
+            Some(slot) => self.session.checks.stalled(format!(
+                "publishing {} takes longer than {} s; see the log",
+                slot.counter.lane(),
+                STALLED_AFTER.as_secs()
+            )),
+            None => self.session.checks.flushing(),
+        }
     }
 
     fn set_paused(&mut self, paused: bool) {
@@ -260,7 +277,7 @@ impl Running<'_> {
             }
         }
         self.client.assign(&offsets)?;
-        self.session.progress.assigned(self.by_partition.len());
+        self.session.checks.assigned();
         self.show_held();
         Ok(())
     }
@@ -286,7 +303,7 @@ impl Running<'_> {
             tenure,
             blocks,
             task,
-            is_publishing: false,
+            publishing: None,
             opened: instant(),
         }));
     }
@@ -303,7 +320,6 @@ impl Running<'_> {
         self.fence.release(&released);
         self.show_held();
         self.client.unassign(lanes)?;
-        self.session.progress.assigned(self.by_partition.len());
         Ok(())
     }
 
@@ -321,7 +337,6 @@ impl Running<'_> {
         self.fence.release(&lanes);
         self.slots.clear();
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
-        self.session.progress.assigned(0);
         self.client.leave();
     }
 
@@ -335,10 +350,10 @@ impl Running<'_> {
             }
             let mut is_done = true;
             for slot in self.slots.iter_mut().flatten() {
-                if !slot.is_publishing && slot.counter.has_news() {
+                if !slot.publishing.is_some() && slot.counter.has_news() {
                     slot.finish();
                 }
-                is_done &= !slot.is_publishing;
+                is_done &= !slot.publishing.is_some();
             }
             if is_done {
                 return;
@@ -369,11 +384,9 @@ impl Slot {
         let lane = self.counter.lane();
         let window = self.counter.window();
         metrics::window(&lane.topic, lane.partition, window.keys(), window.bytes(), window.is_on_disk());
-        match self.blocks.try_send(self.counter.finish()) {
-            Ok(()) => self.is_publishing = true,
-            // The task has ended and said why; the session ends with it.
-            Err(_) => self.is_publishing = true,
-        }
+        // Where the task has ended it has said why, and the session ends with it.
+        let _ = self.blocks.try_send(self.counter.finish());
+        self.publishing = Some(instant());
     }
 }
 
