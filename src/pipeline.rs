@@ -4,6 +4,7 @@
 //! task per lane publishes what the thread finished; one block per lane is under way, and where
 //! publishing is slower than counting, the thread reads less.
 
+mod beginning;
 mod counter;
 mod ingest;
 mod lane_task;
@@ -16,6 +17,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use beginning::{Beginner, Begun, LaneState};
 pub use counter::LaneCounter;
 pub use ingest::{IngestError, ingest};
 

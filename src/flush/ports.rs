@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
-use crate::event::{DeadLetter, Lane};
+use crate::event::{DeadLetter, Lane, Rules, RulesHash};
 use crate::source::{CommitError, DeadLetters, Fence, KafkaError, Tenure};
 use crate::store::{History, Store, StoreError};
 
@@ -35,6 +35,16 @@ pub trait Stores: Send + Sync {
     fn history(&self, lane: &Lane) -> impl Future<Output = Result<History, Self::Error>> + Send;
 
     fn prepared(&self, block: BlockId) -> impl Future<Output = Result<Option<LedgerRow>, Self::Error>> + Send;
+
+    /// Partitions of the topic that have rows in the ledger.
+    fn topic_lanes(
+        &self,
+        topic: &str,
+        topic_id: &str,
+    ) -> impl Future<Output = Result<Vec<i32>, Self::Error>> + Send;
+
+    /// The rules that a ledger row names.
+    fn rules(&self, hash: RulesHash) -> impl Future<Output = Result<Option<Rules>, Self::Error>> + Send;
 }
 
 /// The consumer group: commits behind the fence.
@@ -84,6 +94,14 @@ impl Stores for Store {
 
     async fn prepared(&self, block: BlockId) -> Result<Option<LedgerRow>, StoreError> {
         Self::prepared(self, block).await
+    }
+
+    async fn topic_lanes(&self, topic: &str, topic_id: &str) -> Result<Vec<i32>, StoreError> {
+        Self::topic_lanes(self, topic, topic_id).await
+    }
+
+    async fn rules(&self, hash: RulesHash) -> Result<Option<Rules>, StoreError> {
+        Self::rules(self, hash).await
     }
 }
 

@@ -33,7 +33,7 @@ pub struct LaneCounter {
 }
 
 /// Where a lane's counting begins.
-pub struct Beginning {
+pub struct Start {
     /// The ledger's end, or where a lane without history starts.
     pub end: i64,
     pub window: Window,
@@ -63,7 +63,7 @@ impl CutCheck {
 const MOST_REGIONS: usize = 60_000;
 
 impl LaneCounter {
-    pub fn new(lane: &Lane, rules: &Rules, beginning: Beginning) -> Result<Self, InvalidRules> {
+    pub fn new(lane: &Lane, rules: &Rules, start: Start) -> Result<Self, InvalidRules> {
         let decoder = Decoder::new(&lane.topic, rules)?;
         let meters = decoder.meters().iter().map(meter_name).collect();
         Ok(Self {
@@ -72,15 +72,15 @@ impl LaneCounter {
             decoder,
             meters,
             identifier: Identifier::default(),
-            window: beginning.window,
-            rebuild: beginning.rebuild,
+            window: start.window,
+            rebuild: start.rebuild,
             open: OpenBlock::default(),
             occurrences: Vec::new(),
-            first: beginning.end,
-            next: beginning.end,
-            window_from: beginning.window_from,
+            first: start.end,
+            next: start.end,
+            window_from: start.window_from,
             leader_epoch: -1,
-            cut: CutCheck { expected: beginning.expected_epoch, seen: -1 },
+            cut: CutCheck { expected: start.expected_epoch, seen: -1 },
             loss: None,
         })
     }

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub enum IngestError {
     TopicRemade,
     #[error("rebalance group: {cause}")]
     Group { cause: String },
+    #[error("read journal: {cause}; remove its folder under `cache.dir`: the window is then read from the log")]
+    Journal { cause: String },
     #[error("open cache {dir}: {cause}")]
     Cache { dir: String, cause: String },
 }
@@ -153,7 +156,7 @@ fn keep_running(session: &Session) {
 
 async fn collect_garbage(store: Store, shutdown: CancellationToken) {
     while shutdown.run_until_cancelled(tokio::time::sleep(GARBAGE_INTERVAL)).await.is_some() {
-        if let Err(error) = store.collect_garbage().await {
+        if let Err(error) = store.collect_garbage(&HashSet::new()).await {
             tracing::warn!("{error}; rows that nobody counts stay a while longer");
         }
     }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::lane_task::LaneEvent;
-use super::lanes::{Begun, Grounds};
+use super::lanes::{Grounds, ReadyLane};
 use super::watch::{self, HeldLanes};
 use super::{IngestError, LaneCounter, Settings, metrics};
 use crate::clock::{Clock, instant};
@@ -294,7 +294,7 @@ impl Running<'_> {
         }
     }
 
-    fn open(&mut self, begun: Begun) {
+    fn open(&mut self, begun: ReadyLane) {
         let (blocks, receiver) = mpsc::channel(1);
         let tenure = begun.task.publisher.tenure().id;
         let task = self.session.runtime.spawn(begun.task.run(receiver, self.event_sender.clone()));

@@ -1,0 +1,212 @@
+use std::collections::HashMap;
+
+use super::counter::Start as CounterStart;
+use super::rebuild::Rebuild;
+use super::{IngestError, LaneCounter};
+use crate::aggregate::LedgerRow;
+use crate::dedup::{Cache, Journal, Window};
+use crate::event::{Lane, Rules, RulesHash};
+use crate::flush::{FinishedBlock, Stores, TakeOver, take_over};
+use crate::source::{Committed, Start};
+
+/// What a lane is begun with, whoever keeps the log, the group and the store.
+pub struct Beginner<'a, S> {
+    pub store: &'a S,
+    pub cache: &'a Cache,
+    pub group: &'a str,
+    pub rules: &'a Rules,
+    pub start: Start,
+}
+
+/// What the broker says of a lane that was just assigned.
+#[derive(Clone, Debug)]
+pub struct LaneState {
+    pub lane: Lane,
+    pub committed: Option<Committed>,
+    /// The first offset that the log still has.
+    pub log_start: i64,
+    /// The end of what may be read.
+    pub log_end: i64,
+}
+
+/// A lane that was taken over and may be read.
+pub struct Begun {
+    pub taken: TakeOver,
+    pub counter: LaneCounter,
+    /// Published before anything that is counted: where a new lane starts, or what was lost.
+    pub first: Vec<FinishedBlock>,
+    pub journal: Option<Journal>,
+    /// The offset to read from: below the ledger's end where the window must be rebuilt.
+    pub read_from: i64,
+}
+
+impl<S: Stores> Beginner<'_, S> {
+    /// Takes a lane over. `tenure_id` is random and new.
+    pub async fn begin(&self, state: &LaneState, tenure_id: u128) -> Result<Begun, IngestError> {
+        let LaneState { lane, committed, .. } = state;
+        let taken = take_over(self.store, lane, self.group, committed.as_ref(), tenure_id)
+            .await
+            .map_err(|error| IngestError::TakeOver(error.to_string()))?;
+        let place = self.place(state, &taken).await?;
+        let first = first_blocks(state, &taken, place, self.rules.hash());
+        let window_from = match (first.last(), taken.rows.last()) {
+            (Some(block), _) => block.window_from,
+            (None, Some(row)) => row.window_from,
+            (None, None) => place,
+        };
+        let mut journal = self.open_journal(lane);
+        let (start, read_from) = self.open_window(state, &taken, place, window_from, &mut journal).await?;
+        let counter = LaneCounter::new(lane, self.rules, start)?;
+        Ok(Begun { taken, counter, first, journal, read_from })
+    }
+
+    /// Where counting goes on: the ledger's end, or behind what was lost, or where a lane without
+    /// history starts.
+    async fn place(&self, state: &LaneState, taken: &TakeOver) -> Result<i64, IngestError> {
+        if let Some(end) = taken.end() {
+            return Ok(end.max(state.log_start));
+        }
+        let lane = &state.lane;
+        let siblings = self
+            .store
+            .topic_lanes(&lane.topic, &lane.topic_id)
+            .await
+            .map_err(|error| IngestError::TakeOver(error.to_string()))?;
+        // A partition that was added later holds nothing that anyone chose to pass over.
+        let is_first_start = siblings.iter().all(|partition| *partition == lane.partition);
+        Ok(match self.start {
+            Start::Latest if is_first_start => state.log_end,
+            _ => state.log_start,
+        })
+    }
+
+    /// Opens the window at `end`: from the journal as far as that reaches, from the log beyond.
+    /// Answers with the offset to read from.
+    async fn open_window(
+        &self,
+        state: &LaneState,
+        taken: &TakeOver,
+        end: i64,
+        window_from: i64,
+        journal: &mut Option<Journal>,
+    ) -> Result<(CounterStart, i64), IngestError> {
+        let width = i64::try_from(self.rules.dedup_window).unwrap_or(i64::MAX);
+        let first_counted = taken.rows.first().map_or(end, |row| row.first_offset);
+        let needed_from = end.saturating_sub(width).max(first_counted);
+        let covered_end = taken.end().unwrap_or(end);
+        let mut window = Window::new(self.rules.dedup_window, needed_from, self.cache)?;
+        let reached = match journal {
+            Some(journal) => replay(journal, &mut window, &taken.rows, needed_from, covered_end)?,
+            None => needed_from,
+        };
+        let has_hole = state.log_start > reached && reached < covered_end;
+        let window_from = if has_hole { window_from.max(state.log_start) } else { window_from };
+        // Where the log was cut short of the ledger, reading begins at what is left of it.
+        let read_from = reached.max(state.log_start).min(end).min(state.log_end.max(state.log_start));
+        let rebuild = if read_from < end { Some(self.rebuild(&state.lane, taken, read_from).await?) } else { None };
+        let (expected_epoch, read_from) = match last_epoch(taken).filter(|_| state.log_end >= covered_end) {
+            Some((offset, epoch)) if offset >= state.log_start => (epoch, read_from.min(offset)),
+            _ => (-1, read_from),
+        };
+        Ok((CounterStart { end, window, window_from, rebuild, expected_epoch }, read_from))
+    }
+
+    fn open_journal(&self, lane: &Lane) -> Option<Journal> {
+        Journal::open(self.cache, lane)
+            .inspect_err(|error| {
+                tracing::warn!(%lane, "open journal: {error}; every start reads the window from the log");
+            })
+            .ok()
+    }
+
+    async fn rebuild(&self, lane: &Lane, taken: &TakeOver, from: i64) -> Result<Rebuild, IngestError> {
+        let rows: Vec<_> = taken.rows.iter().filter(|row| row.next_offset > from).cloned().collect();
+        let mut rules = HashMap::from([(self.rules.hash(), self.rules.clone())]);
+        for row in &rows {
+            if rules.contains_key(&row.rules) {
+                continue;
+            }
+            let stored = self.store.rules(row.rules).await;
+            match stored.map_err(|error| IngestError::TakeOver(error.to_string()))? {
+                Some(stored) => drop(rules.insert(row.rules, stored)),
+                None => tracing::error!(
+                    %lane,
+                    "the configuration {} of offsets [{}, {}) is not in the database; their keys are unknown",
+                    row.rules, row.first_offset, row.next_offset
+                ),
+            }
+        }
+        Ok(Rebuild::new(&lane.topic, from, &rows, &rules)?)
+    }
+}
+
+/// Fills the window from the journal; answers with the offset that it knows everything below.
+fn replay(
+    journal: &mut Journal,
+    window: &mut Window,
+    rows: &[LedgerRow],
+    from: i64,
+    end: i64,
+) -> Result<i64, IngestError> {
+    let mut full = None;
+    let reached = journal.replay(
+        from,
+        end,
+        |frame| is_covered_by(rows, frame.first, frame.next, frame.rules),
+        |frame| {
+            for at in frame.occurrences.into_iter().filter(|at| at.offset >= from) {
+                if full.is_none() {
+                    full = window.observe(at).err();
+                }
+            }
+        },
+    );
+    match (full, reached) {
+        (Some(full), _) => Err(full.into()),
+        (None, Ok(reached)) => Ok(reached),
+        (None, Err(error)) => {
+            tracing::warn!("read journal: {error}; what it did not give is read from the log");
+            Err(IngestError::Journal { cause: error.to_string() })
+        }
+    }
+}
+
+/// What is published before anything that is counted.
+fn first_blocks(state: &LaneState, taken: &TakeOver, place: i64, rules: RulesHash) -> Vec<FinishedBlock> {
+    let (lane, log_start, log_end) = (&state.lane, state.log_start, state.log_end);
+    let Some(end) = taken.end() else {
+        return vec![FinishedBlock::empty(place, place, place, rules, String::new())];
+    };
+    let window_from = taken.rows.last().map_or(end, |row| row.window_from);
+    if log_start > end {
+        let loss = format!(
+            "the log starts at {log_start}, the ledger ended at {end}: at most {} records were never read",
+            log_start - end
+        );
+        tracing::error!(%lane, "records were lost: {loss}");
+        return vec![FinishedBlock::empty(end, log_start, log_start, rules, loss)];
+    }
+    let is_known = taken.rows.last().is_some_and(|row| !row.loss.is_empty());
+    if log_end < end && !is_known {
+        let loss = format!(
+            "the log ends at {log_end}, the ledger at {end}: records were counted that the log has lost, and \
+             what takes their offsets is not counted; `odometer recount` counts the range again"
+        );
+        tracing::error!(%lane, "the log was cut: {loss}");
+        return vec![FinishedBlock::empty(end, end, window_from, rules, loss)];
+    }
+    Vec::new()
+}
+
+/// The offset and leader epoch of the last record below the ledger's end, as the ledger keeps it.
+fn last_epoch(taken: &TakeOver) -> Option<(i64, i32)> {
+    let row = taken.rows.iter().rev().take_while(|row| row.loss.is_empty()).find(|row| row.leader_epoch >= 0)?;
+    Some((row.next_offset - 1, row.leader_epoch))
+}
+
+/// Whether the rows that count over [first, next) were all made under `rules`.
+fn is_covered_by(rows: &[LedgerRow], first: i64, next: i64, rules: RulesHash) -> bool {
+    rows.iter()
+        .filter(|row| row.first_offset < next && first < row.next_offset)
+        .all(|row| row.rules == rules && row.loss.is_empty())
+}
