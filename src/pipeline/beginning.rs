@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::io;
 
 use super::counter::Start as CounterStart;
 use super::rebuild::Rebuild;
@@ -95,10 +96,17 @@ impl<S: Stores> Beginner<'_, S> {
         let needed_from = end.saturating_sub(width).max(first_counted);
         let covered_end = taken.end().unwrap_or(end);
         let mut window = Window::new(self.rules.dedup_window, needed_from, self.cache)?;
-        let reached = match journal {
-            Some(journal) => replay(journal, &mut window, &taken.rows, needed_from, covered_end)?,
-            None => needed_from,
-        };
+        let mut reached = needed_from;
+        if let Some(open) = journal {
+            match replay(open, &mut window, &taken.rows, needed_from, covered_end)? {
+                Ok(offset) => reached = offset,
+                Err(error) => {
+                    tracing::warn!(lane = %state.lane, "read journal: {error}; the window is read from the log");
+                    window = Window::new(self.rules.dedup_window, needed_from, self.cache)?;
+                    *journal = None;
+                }
+            }
+        }
         let has_hole = state.log_start > reached && reached < covered_end;
         let window_from = if has_hole { window_from.max(state.log_start) } else { window_from };
         // Where the log was cut short of the ledger, reading begins at what is left of it.
@@ -147,7 +155,7 @@ fn replay(
     rows: &[LedgerRow],
     from: i64,
     end: i64,
-) -> Result<i64, IngestError> {
+) -> Result<io::Result<i64>, IngestError> {
     let mut full = None;
     let reached = journal.replay(
         from,
@@ -161,14 +169,7 @@ fn replay(
             }
         },
     );
-    match (full, reached) {
-        (Some(full), _) => Err(full.into()),
-        (None, Ok(reached)) => Ok(reached),
-        (None, Err(error)) => {
-            tracing::warn!("read journal: {error}; what it did not give is read from the log");
-            Err(IngestError::Journal { cause: error.to_string() })
-        }
-    }
+    full.map_or(Ok(reached), |full| Err(full.into()))
 }
 
 /// What is published before anything that is counted.

@@ -41,8 +41,6 @@ pub enum IngestError {
     TopicRemade,
     #[error("rebalance group: {cause}")]
     Group { cause: String },
-    #[error("read journal: {cause}; remove its folder under `cache.dir`: the window is then read from the log")]
-    Journal { cause: String },
     #[error("open cache {dir}: {cause}")]
     Cache { dir: String, cause: String },
 }
