@@ -27,3 +27,5 @@ pub mod store;
 pub mod snapshot;
 /// Realistic traffic into Kafka whose exact counts are known beforehand.
 pub mod simulate;
+/// Insert, commit, ledger: the only place where the order of publishing lives.
+pub mod flush;

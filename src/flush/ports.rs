@@ -109,7 +109,7 @@ impl Commits for Arc<Fence> {
     /// The client answers a blocking call; it runs beside the runtime's own threads.
     async fn commit(&self, tenure: &Tenure, offset: i64, note: &str) -> Result<(), CommitError> {
         let (fence, tenure, note) = (Arc::clone(self), tenure.clone(), note.to_owned());
-        tokio::task::spawn_blocking(move || fence.commit(&tenure, offset, &note))
+        tokio::task::spawn_blocking(move || Fence::commit(&fence, &tenure, offset, &note))
             .await
             .unwrap_or_else(|error| Err(CommitError::Uncertain(error.to_string())))
     }

@@ -77,7 +77,8 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
         let mut pause = Pause::default();
         let row = loop {
             self.check_held()?;
-            let mut row = roll::row(&covered, &self.tenure, sequence, self.take_block_id());
+            let id = self.take_block_id();
+            let mut row = roll::row(&covered, &self.tenure, sequence, id);
             match self.store.insert_roll(&row, &covered).await {
                 Ok(quantity) => {
                     row.quantity = quantity;
@@ -98,7 +99,8 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
         let mut pause = Pause::default();
         loop {
             self.check_held()?;
-            let row = block.ledger_row(&self.tenure, &self.group, sequence, self.take_block_id());
+            let id = self.take_block_id();
+            let row = block.ledger_row(&self.tenure, &self.group, sequence, id);
             match self.store.insert_block(&row, &block.contents.counts, &block.contents.services).await {
                 Ok(()) => return Ok(InsertedBlock { row }),
                 Err(error) => pause.after("insert block of", &self.tenure, &error).await,

@@ -58,7 +58,7 @@ pub async fn take_over<S: Stores>(
             return Err(TakeOverError::OtherGroup { lane: lane.clone(), theirs, ours: group.to_owned() });
         }
         let mut rows = history.rows;
-        let mut greatest_token = history.token;
+        let mut greatest_token = history.greatest_token;
         let end = rows.last().map(|row| row.next_offset);
         if let Some(note) = &note {
             let listed = rows.iter().any(|row| row.block == note.block);
