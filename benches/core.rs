@@ -1,1 +1,248 @@
-fn main() {}
+//! How fast each stage of counting is in memory, in events and bytes per second, with `serde_json`
+//! reading the same fields as the baseline.
+//!
+//! `cargo bench`; what it measured, on which machine, is in docs/benchmarks.md.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use odometer::aggregate::{Fold, OpenBlock};
+use odometer::decode::{CompactEvent, Decoded, Decoder, encode_batch};
+use odometer::dedup::{Cache, CacheSettings, Occurrence, Window};
+use odometer::event::{
+    Body, Charge, Content, Event, EventId, EventKey, Format, HOUR_MS, Identifier, MeterIndex, NoHeaders, Record, Rules,
+    Trace,
+};
+
+/// 2026-11-01T00:00:00Z.
+const MONTH_START_MS: i64 = 1_793_491_200_000;
+const EVENTS: usize = 100_000;
+const ORGANIZATIONS: usize = 10_000;
+
+fn rules(format: Format) -> Rules {
+    Rules {
+        format,
+        organization: matches!(format, Format::KafkaLog).then(|| "konnect.org_id".to_owned()),
+        region: matches!(format, Format::KafkaLog).then(|| "konnect.geo".to_owned()),
+        default_region: "us".into(),
+        meters: Vec::new(),
+        dedup_window: 1 << 22,
+        accept_past_ms: 35 * 24 * HOUR_MS,
+        accept_future_ms: HOUR_MS,
+        max_event_bytes: 1 << 20,
+    }
+}
+
+/// A well-mixed number for each n, the same in every run.
+fn mixed(n: usize) -> u64 {
+    let mut x = (n as u64).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+fn time_ms(n: usize) -> i64 {
+    MONTH_START_MS + (n as i64) * 25_000 % (24 * HOUR_MS)
+}
+
+fn cloudevent(n: usize) -> Vec<u8> {
+    let time = jiff::Timestamp::from_millisecond(time_ms(n)).expect("a time of 2026");
+    format!(
+        r#"{{"specversion":"1.0","id":"{:016x}{:016x}","source":"//gateways.example.com/us/dp-{}","type":"api.request","subject":"org-{:08}","time":"{time}","datacontenttype":"application/json","data":{{"service":"svc-{:04}","quantity":1,"region":"us","route":"r-{}"}}}}"#,
+        mixed(n),
+        mixed(n + 1),
+        n % 12,
+        mixed(n) as usize % ORGANIZATIONS,
+        n % 997,
+        n % 31,
+    )
+    .into_bytes()
+}
+
+fn kafka_log(n: usize) -> Vec<u8> {
+    let headers = "x".repeat(1_400);
+    format!(
+        r#"{{"request":{{"id":"{:032x}","method":"GET","uri":"\/v1\/things\/{n}","url":"http:\/\/api.example.com\/v1\/things","size":"412","querystring":{{}},"headers":{{"host":"api.example.com","user-agent":"{headers}"}}}},"response":{{"status":200,"size":"1310","headers":{{"content-type":"application\/json","via":"kong\/3.4"}}}},"upstream_status":"200","latencies":{{"kong":3,"proxy":21,"request":24,"receive":0}},"tries":[{{"balancer_latency":0,"port":443,"ip":"10.2.3.4"}}],"client_ip":"192.0.2.{}","started_at":{},"workspace":"default","consumer":{{"id":"{:08x}"}},"route":{{"id":"r","paths":["\/v1"],"protocols":["http","https"]}},"service":{{"id":"svc-{}","name":"things","host":"things.internal","port":80}},"konnect":{{"org_id":"org-{:08}","control_plane_id":"cp-1","geo":"us"}}}}"#,
+        mixed(n),
+        n % 250,
+        time_ms(n),
+        n,
+        n % 997,
+        mixed(n) as usize % ORGANIZATIONS,
+    )
+    .into_bytes()
+}
+
+fn batch(n: usize) -> Vec<u8> {
+    let names: Vec<_> = (n * 100..n * 100 + 100)
+        .map(|n| (format!("org-{:08}", mixed(n) as usize % ORGANIZATIONS), format!("{:016x}{:016x}", mixed(n), n)))
+        .collect();
+    let events: Vec<_> = names
+        .iter()
+        .enumerate()
+        .map(|(k, (organization, id))| CompactEvent {
+            organization,
+            source: "//gateways.example.com/us",
+            id,
+            event_type: "api.request",
+            time: time_ms(n * 100 + k),
+            region: Some("us"),
+            service: Some("things"),
+            name: None,
+            published: None,
+            version: None,
+            quantity: None,
+        })
+        .collect();
+    encode_batch(&events)
+}
+
+fn record(value: &[u8], offset: i64) -> Record<'_> {
+    Record {
+        topic: "gateway.events",
+        partition: 0,
+        offset,
+        timestamp_ms: Some(MONTH_START_MS + 24 * HOUR_MS),
+        key: None,
+        value: Some(value),
+        headers: &NoHeaders,
+    }
+}
+
+fn decode(c: &mut Criterion) {
+    let cases: [(&str, Format, Vec<Vec<u8>>, usize); 3] = [
+        ("cloudevents", Format::Cloudevents, (0..EVENTS / 10).map(cloudevent).collect(), 1),
+        ("kafka-log", Format::KafkaLog, (0..EVENTS / 10).map(kafka_log).collect(), 1),
+        ("batch", Format::Batch, (0..EVENTS / 1_000).map(batch).collect(), 100),
+    ];
+    for (name, format, values, events_each) in &cases {
+        let bytes: usize = values.iter().map(Vec::len).sum();
+        for (unit, throughput) in [
+            ("bytes", Throughput::Bytes(bytes as u64)),
+            ("events", Throughput::Elements((values.len() * events_each) as u64)),
+        ] {
+            let mut group = c.benchmark_group(format!("decode/{name}/{unit}"));
+            group.throughput(throughput);
+            let mut decoder = Decoder::new("gateway.events", &rules(*format)).expect("sound rules");
+            group.bench_function("odometer", |b| {
+                b.iter(|| {
+                    let mut counted = 0;
+                    for (offset, value) in values.iter().enumerate() {
+                        decoder.decode(&record(value, offset as i64), &mut |_, _, decoded| {
+                            counted += usize::from(matches!(black_box(decoded), Decoded::Event(_)));
+                        });
+                    }
+                    assert_eq!(counted, values.len() * events_each);
+                });
+            });
+            if !matches!(format, Format::Batch) {
+                group.bench_function("serde_json::Value", |b| {
+                    b.iter(|| {
+                        for value in values {
+                            black_box(serde_json::from_slice::<serde_json::Value>(value).expect("sound JSON"));
+                        }
+                    });
+                });
+            }
+            group.finish();
+        }
+    }
+}
+
+fn dedup(c: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a folder for the cache");
+    let settings = CacheSettings { dir: dir.path().to_owned(), memory: 4 << 30, budget: 4 << 30 };
+    let cache = Cache::open(&settings).expect("a cache");
+    let mut group = c.benchmark_group("dedup/events");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    for (name, filled) in [("4 M keys", 4_000_000u64), ("16 M keys", 16_000_000)] {
+        let mut window = Window::new(filled, 0, &cache).expect("room");
+        let mut next = 0usize;
+        let key = |n: usize| EventKey(u128::from(mixed(n)) << 64 | u128::from(mixed(n ^ 0x5555)));
+        while next < filled as usize {
+            let at = Occurrence { offset: next as i64, key: key(next), content: 1 };
+            window.observe(at).expect("room");
+            next += 1;
+        }
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                for _ in 0..EVENTS {
+                    let at = Occurrence { offset: next as i64, key: key(next), content: 1 };
+                    black_box(window.observe(at).expect("room"));
+                    next += 1;
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn aggregate(c: &mut Criterion) {
+    let names: Vec<_> = (0..300_000).map(|n| format!("org-{n:08}")).collect();
+    let charges = [Charge { meter: MeterIndex(0), quantity: 1 }];
+    let event = |n: usize, organizations: usize| Event {
+        organization: &names[mixed(n) as usize % organizations],
+        source: "",
+        id: EventId::Hash(n as u128),
+        time_ms: time_ms(n),
+        region: "us",
+        body: Body::Usage(&charges),
+    };
+    let mut group = c.benchmark_group("aggregate/events");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    for (name, organizations) in [("10 k organizations", 10_000), ("300 k organizations", 300_000)] {
+        group.bench_function(name, |b| {
+            b.iter_batched_ref(
+                OpenBlock::default,
+                |block| {
+                    for n in 0..EVENTS {
+                        let trace = Trace::Keyed(EventKey(n as u128), Content(1));
+                        block.count(&event(n, organizations), trace, |_| Fold::Sum);
+                    }
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// What a lane does with an event but for reading it from Kafka: decode, identify, judge, count.
+fn whole(c: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a folder for the cache");
+    let settings = CacheSettings { dir: dir.path().to_owned(), memory: 4 << 30, budget: 4 << 30 };
+    let cache = Cache::open(&settings).expect("a cache");
+    let values: Vec<_> = (0..EVENTS).map(cloudevent).collect();
+    let mut decoder = Decoder::new("gateway.events", &rules(Format::Cloudevents)).expect("sound rules");
+    let mut identifier = Identifier::default();
+    let mut window = Window::new(1 << 22, 0, &cache).expect("room");
+    let mut offset = 0;
+    let mut group = c.benchmark_group("whole/events");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    group.bench_function("cloudevents", |b| {
+        b.iter_batched_ref(
+            OpenBlock::default,
+            |block| {
+                for value in &values {
+                    decoder.decode(&record(value, offset), &mut |_, _, decoded| {
+                        if let Decoded::Event(event) = decoded {
+                            let (key, content) = (identifier.key(&event), identifier.content(&event, |_| "api_calls"));
+                            window.observe(Occurrence::new(offset, key, content)).expect("room");
+                            block.count(&event, Trace::Keyed(key, content), |_| Fold::Sum);
+                        }
+                    });
+                    offset += 1;
+                }
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(10);
+    targets = decode, dedup, aggregate, whole
+}
+criterion_main!(benches);

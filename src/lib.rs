@@ -29,3 +29,7 @@ pub mod snapshot;
 pub mod simulate;
 /// Insert, commit, ledger: the only place where the order of publishing lives.
 pub mod flush;
+/// Bytes to events: cloudevents, kafka-log, batch.
+pub mod decode;
+/// Wires source → decode → dedup → aggregate → flush.
+pub mod pipeline;

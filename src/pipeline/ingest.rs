@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -154,7 +153,7 @@ fn keep_running(session: &Session) {
 
 async fn collect_garbage(store: Store, shutdown: CancellationToken) {
     while shutdown.run_until_cancelled(tokio::time::sleep(GARBAGE_INTERVAL)).await.is_some() {
-        if let Err(error) = store.collect_garbage(&HashSet::new()).await {
+        if let Err(error) = store.collect_garbage().await {
             tracing::warn!("{error}; rows that nobody counts stay a while longer");
         }
     }

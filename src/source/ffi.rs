@@ -377,7 +377,9 @@ unsafe fn read_descriptions(
                 let name = text(sys::rd_kafka_TopicDescription_name(topic));
                 if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
                     let id = sys::rd_kafka_TopicDescription_topic_id(topic);
-                    (name, text(sys::rd_kafka_Uuid_base64str(id)), None)
+                    // As Kafka prints it: URL-safe, which librdkafka's text is not.
+                    let id = text(sys::rd_kafka_Uuid_base64str(id)).replace('/', "_").replace('+', "-");
+                    (name, id, None)
                 } else {
                     (name, String::new(), Some(describe(code)))
                 }
