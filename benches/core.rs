@@ -10,8 +10,8 @@ use odometer::aggregate::{Fold, OpenBlock};
 use odometer::decode::{CompactEvent, Decoded, Decoder, encode_batch};
 use odometer::dedup::{Cache, CacheSettings, Occurrence, Window};
 use odometer::event::{
-    Body, Charge, Content, Event, EventId, EventKey, Format, HOUR_MS, Identifier, MeterIndex, NoHeaders, Record, Rules,
-    Trace,
+    Body, Charge, Content, Event, EventId, EventKey, Format, HOUR_MS, Identifier, MeterIndex, NoHeaders,
+    Record, Rules, Trace,
 };
 
 /// 2026-11-01T00:00:00Z.
@@ -75,7 +75,9 @@ fn kafka_log(n: usize) -> Vec<u8> {
 
 fn batch(n: usize) -> Vec<u8> {
     let names: Vec<_> = (n * 100..n * 100 + 100)
-        .map(|n| (format!("org-{:08}", mixed(n) as usize % ORGANIZATIONS), format!("{:016x}{:016x}", mixed(n), n)))
+        .map(|n| {
+            (format!("org-{:08}", mixed(n) as usize % ORGANIZATIONS), format!("{:016x}{:016x}", mixed(n), n))
+        })
         .collect();
     let events: Vec<_> = names
         .iter()
@@ -85,7 +87,7 @@ fn batch(n: usize) -> Vec<u8> {
             source: "//gateways.example.com/us",
             id,
             event_type: "api.request",
-            time: time_ms(n * 100 + k),
+            time_ms: time_ms(n * 100 + k),
             region: Some("us"),
             service: Some("things"),
             name: None,
@@ -139,7 +141,9 @@ fn decode(c: &mut Criterion) {
                 group.bench_function("serde_json::Value", |b| {
                     b.iter(|| {
                         for value in values {
-                            black_box(serde_json::from_slice::<serde_json::Value>(value).expect("sound JSON"));
+                            black_box(
+                                serde_json::from_slice::<serde_json::Value>(value).expect("sound JSON"),
+                            );
                         }
                     });
                 });
@@ -226,7 +230,8 @@ fn whole(c: &mut Criterion) {
                 for value in &values {
                     decoder.decode(&record(value, offset), &mut |_, _, decoded| {
                         if let Decoded::Event(event) = decoded {
-                            let (key, content) = (identifier.key(&event), identifier.content(&event, |_| "api_calls"));
+                            let (key, content) =
+                                (identifier.key(&event), identifier.content(&event, |_| "api_calls"));
                             window.observe(Occurrence::new(offset, key, content)).expect("room");
                             block.count(&event, Trace::Keyed(key, content), |_| Fold::Sum);
                         }

@@ -9,12 +9,12 @@ pub mod event;
 pub mod month;
 /// The only place that reads time.
 pub mod clock;
-/// Bytes to events: cloudevents, kafka-log, batch. Pure.
+/// How a running process tells what it does: checks, metrics, logs.
+pub mod telemetry;
+/// Bytes to events: cloudevents, kafka-log, batch.
 pub mod decode;
 /// De-duplication: keys, fingerprints, the window and its journal.
 pub mod dedup;
-/// How a running process tells what it does: checks, metrics, logs.
-pub mod telemetry;
 /// The open block of each lane: single-writer shards, outcomes, digest.
 pub mod aggregate;
 /// What usage costs: price books, tiers, proration, rounding; exact decimals, no floats.
@@ -23,13 +23,11 @@ pub mod rating;
 pub mod source;
 /// ClickHouse: schema, block rows, the ledger and its gate, rolls, views, reading.
 pub mod store;
+/// Insert, commit, ledger: the only place where the order of publishing lives.
+pub mod flush;
 /// One organization's usage at a moment: totals in memory, the service register, completeness.
 pub mod snapshot;
 /// Realistic traffic into Kafka whose exact counts are known beforehand.
 pub mod simulate;
-/// Insert, commit, ledger: the only place where the order of publishing lives.
-pub mod flush;
-/// Bytes to events: cloudevents, kafka-log, batch.
-pub mod decode;
 /// Wires source → decode → dedup → aggregate → flush.
 pub mod pipeline;

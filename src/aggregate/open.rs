@@ -132,14 +132,18 @@ impl OpenBlock {
 
     /// Keeps a rejected event for the dead-letter topic.
     pub fn bury(&mut self, letter: DeadLetter) {
-        self.dead_letter_bytes += letter.value.as_ref().map_or(0, Vec::len) + letter.key.as_ref().map_or(0, Vec::len) + 256;
+        self.dead_letter_bytes +=
+            letter.value.as_ref().map_or(0, Vec::len) + letter.key.as_ref().map_or(0, Vec::len) + 256;
         self.dead_letters.push(letter);
     }
 
     /// Roughly how much memory the block holds, in bytes.
     pub fn bytes(&self) -> usize {
         // A key and its value of 16 bytes each and the map's own share; names twice; a service row.
-        self.counts.len() * 48 + self.organization_bytes * 2 + self.services.len() * 320 + self.dead_letter_bytes
+        self.counts.len() * 48
+            + self.organization_bytes * 2
+            + self.services.len() * 320
+            + self.dead_letter_bytes
     }
 
     pub fn is_empty(&self) -> bool {
@@ -147,7 +151,8 @@ impl OpenBlock {
     }
 
     fn organization(&mut self, name: &str) -> u32 {
-        let next = u32::try_from(self.organizations.len()).expect("a block is cut long before 2^32 organizations");
+        let next =
+            u32::try_from(self.organizations.len()).expect("a block is cut long before 2^32 organizations");
         match self.organizations.raw_entry_mut().from_key(name) {
             RawEntryMut::Occupied(entry) => *entry.get(),
             RawEntryMut::Vacant(entry) => {

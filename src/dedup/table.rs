@@ -39,10 +39,17 @@ impl Table {
     pub fn with_capacity(slots: usize, cache: &Cache) -> Result<Self, CacheFull> {
         let bytes = (slots * SLOT_BYTES) as u64;
         if let Some(share) = cache.memory().take(bytes) {
-            return Ok(Self { slots: Slots::Memory(vec![Slot::default(); slots]), occupied: 0, _share: share });
+            return Ok(Self {
+                slots: Slots::Memory(vec![Slot::default(); slots]),
+                occupied: 0,
+                _share: share,
+            });
         }
         let full = |cause: String| CacheFull {
-            action: format!("make room for {slots} keys of a window ({bytes} bytes) in {}", cache.dir().display()),
+            action: format!(
+                "make room for {slots} keys of a window ({bytes} bytes) in {}",
+                cache.dir().display()
+            ),
             cause,
         };
         let share = cache.disk().take(bytes).ok_or_else(|| full("the cache's budget is used up".into()))?;

@@ -37,7 +37,11 @@ impl Identifier {
     }
 
     /// `meter_name` gives the name of a charge's meter.
-    pub fn content<'m>(&mut self, event: &Event<'_>, meter_name: impl Fn(super::MeterIndex) -> &'m str) -> Content {
+    pub fn content<'m>(
+        &mut self,
+        event: &Event<'_>,
+        meter_name: impl Fn(super::MeterIndex) -> &'m str,
+    ) -> Content {
         self.layout.clear();
         match &event.body {
             Body::Usage(charges) => {

@@ -52,7 +52,13 @@ impl FinishedBlock {
         }
     }
 
-    pub(super) fn ledger_row(&self, tenure: &Tenure, group: &str, sequence: u64, block: BlockId) -> LedgerRow {
+    pub(super) fn ledger_row(
+        &self,
+        tenure: &Tenure,
+        group: &str,
+        sequence: u64,
+        block: BlockId,
+    ) -> LedgerRow {
         LedgerRow {
             lane: tenure.lane.clone(),
             group: group.to_owned(),

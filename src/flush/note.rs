@@ -89,7 +89,9 @@ mod tests {
 
     #[test]
     fn what_others_wrote_names_no_block() {
-        for text in ["", "odometer/1", "odometer/2 live a 0 1 2 3", "reset by hand", "odometer/1 live id zz 1 2 3"] {
+        for text in
+            ["", "odometer/1", "odometer/2 live a 0 1 2 3", "reset by hand", "odometer/1 live id zz 1 2 3"]
+        {
             assert_eq!(text.parse::<CommitNote>(), Err(NotANote), "{text}");
         }
     }

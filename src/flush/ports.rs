@@ -34,7 +34,8 @@ pub trait Stores: Send + Sync {
 
     fn history(&self, lane: &Lane) -> impl Future<Output = Result<History, Self::Error>> + Send;
 
-    fn prepared(&self, block: BlockId) -> impl Future<Output = Result<Option<LedgerRow>, Self::Error>> + Send;
+    fn prepared(&self, block: BlockId)
+    -> impl Future<Output = Result<Option<LedgerRow>, Self::Error>> + Send;
 
     /// Partitions of the topic that have rows in the ledger.
     fn topic_lanes(

@@ -16,7 +16,10 @@ pub const FAN_IN: usize = 16;
 pub fn plan(rows: &[LedgerRow]) -> Option<Range<usize>> {
     let mut start = 0;
     for end in 1..=rows.len() {
-        if end < rows.len() && together(&rows[start], &rows[end]) && rows[end - 1].next_offset == rows[end].first_offset {
+        if end < rows.len()
+            && together(&rows[start], &rows[end])
+            && rows[end - 1].next_offset == rows[end].first_offset
+        {
             continue;
         }
         let least = if rows[start].level == 0 { 2 } else { FAN_IN };
@@ -59,12 +62,11 @@ pub(super) fn row(covered: &[LedgerRow], tenure: &Tenure, sequence: u64, block: 
         next_offset: last.next_offset,
         tally,
         quantity: covered.iter().map(|row| row.quantity).sum(),
-        times: covered
-            .iter()
-            .filter_map(|row| row.times)
-            .reduce(|(earliest, latest), (other_earliest, other_latest)| {
+        times: covered.iter().filter_map(|row| row.times).reduce(
+            |(earliest, latest), (other_earliest, other_latest)| {
                 (earliest.min(other_earliest), latest.max(other_latest))
-            }),
+            },
+        ),
         window_from: first.window_from,
         leader_epoch: last.leader_epoch,
         digest: covered.iter().fold(0, |sum, row| sum.wrapping_add(row.digest)),

@@ -111,7 +111,8 @@ impl<S: Stores> Beginner<'_, S> {
         let window_from = if has_hole { window_from.max(state.log_start) } else { window_from };
         // Where the log was cut short of the ledger, reading begins at what is left of it.
         let read_from = reached.max(state.log_start).min(end).min(state.log_end.max(state.log_start));
-        let rebuild = if read_from < end { Some(self.rebuild(&state.lane, taken, read_from).await?) } else { None };
+        let rebuild =
+            if read_from < end { Some(self.rebuild(&state.lane, taken, read_from).await?) } else { None };
         let (expected_epoch, read_from) = match last_epoch(taken).filter(|_| state.log_end >= covered_end) {
             Some((offset, epoch)) if offset >= state.log_start => (epoch, read_from.min(offset)),
             _ => (-1, read_from),
@@ -201,7 +202,8 @@ fn first_blocks(state: &LaneState, taken: &TakeOver, place: i64, rules: RulesHas
 
 /// The offset and leader epoch of the last record below the ledger's end, as the ledger keeps it.
 fn last_epoch(taken: &TakeOver) -> Option<(i64, i32)> {
-    let row = taken.rows.iter().rev().take_while(|row| row.loss.is_empty()).find(|row| row.leader_epoch >= 0)?;
+    let row =
+        taken.rows.iter().rev().take_while(|row| row.loss.is_empty()).find(|row| row.leader_epoch >= 0)?;
     Some((row.next_offset - 1, row.leader_epoch))
 }
 

@@ -5,8 +5,8 @@ use crate::aggregate::{Fold, MeterName, OpenBlock};
 use crate::decode::{Decoded, Decoder, InvalidRules, Meter, Raw};
 use crate::dedup::{CacheFull, Occurrence, Verdict, Window};
 use crate::event::{
-    Aggregation, Content, DeadLetter, Event, EventKey, Identifier, Lane, MeterIndex, Outcome, Reason, Record, Rules,
-    RulesHash, Trace,
+    Aggregation, Content, DeadLetter, Event, EventKey, Identifier, Lane, MeterIndex, Outcome, Reason, Record,
+    Rules, RulesHash, Trace,
 };
 use crate::flush::FinishedBlock;
 
@@ -125,7 +125,8 @@ impl LaneCounter {
                 self.first
             );
             tracing::error!(lane = %self.lane, "the log was cut: {loss}");
-            self.loss = Some(FinishedBlock::empty(self.first, self.first, self.window_from, self.rules, loss));
+            self.loss =
+                Some(FinishedBlock::empty(self.first, self.first, self.window_from, self.rules, loss));
         }
     }
 

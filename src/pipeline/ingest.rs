@@ -119,12 +119,18 @@ pub async fn ingest(
             shutdown: shutdown.clone(),
             checks: Checks::new(readiness, number),
         };
-        let thread = thread::Builder::new().name(format!("consumer-{number}")).spawn(move || keep_running(&session));
+        let thread =
+            thread::Builder::new().name(format!("consumer-{number}")).spawn(move || keep_running(&session));
         threads.push(thread.map_err(|error| IngestError::Group { cause: error.to_string() })?);
     }
-    let ended = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+    let ended =
+        tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
     garbage.abort();
-    if ended.unwrap_or(false) { Ok(()) } else { Err(IngestError::Group { cause: "a consumer thread has panicked".into() }) }
+    if ended.unwrap_or(false) {
+        Ok(())
+    } else {
+        Err(IngestError::Group { cause: "a consumer thread has panicked".into() })
+    }
 }
 
 fn keep_running(session: &Session) {

@@ -57,7 +57,8 @@ impl LaneTask {
                 Ok(None) => return Ok(()),
                 Ok(Some(block)) => {
                     self.publish(block).await?;
-                    let published = LaneEvent::Published { slot: self.slot, tenure: self.publisher.tenure().id };
+                    let published =
+                        LaneEvent::Published { slot: self.slot, tenure: self.publisher.tenure().id };
                     if events.send(published).await.is_err() {
                         return Ok(());
                     }
@@ -86,8 +87,12 @@ impl LaneTask {
     fn remember(&mut self, block: FinishedBlock) {
         let Some(journal) = &mut self.journal else { return };
         let needed_from = block.next - self.width;
-        let frame =
-            Frame { first: block.first, next: block.next, rules: block.rules, occurrences: block.occurrences };
+        let frame = Frame {
+            first: block.first,
+            next: block.next,
+            rules: block.rules,
+            occurrences: block.occurrences,
+        };
         if let Err(error) = journal.append(&frame, needed_from) {
             tracing::warn!(
                 lane = %self.publisher.tenure().lane,

@@ -31,7 +31,12 @@ pub struct ReadyLane {
 
 impl Grounds<'_> {
     /// Takes a lane over, in slot `slot` of the session.
-    pub async fn begin(&self, topic: &TopicDescription, partition: i32, slot: usize) -> Result<ReadyLane, IngestError> {
+    pub async fn begin(
+        &self,
+        topic: &TopicDescription,
+        partition: i32,
+        slot: usize,
+    ) -> Result<ReadyLane, IngestError> {
         let lane = topic.lane(partition);
         let rules = self
             .settings

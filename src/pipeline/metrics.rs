@@ -12,7 +12,8 @@ pub fn published(block: &FinishedBlock, row: &LedgerRow, took: Duration, now_ms:
     counter!("odometer_events_total", "outcome" => "counted", "reason" => "").increment(outcomes.counted);
     counter!("odometer_events_total", "outcome" => "duplicate", "reason" => "").increment(outcomes.duplicate);
     for (reason, count) in &outcomes.rejected {
-        counter!("odometer_events_total", "outcome" => "rejected", "reason" => reason.as_str()).increment(*count);
+        counter!("odometer_events_total", "outcome" => "rejected", "reason" => reason.as_str())
+            .increment(*count);
     }
     for (why, count) in &outcomes.ignored {
         counter!("odometer_events_total", "outcome" => "ignored", "reason" => why.as_str()).increment(*count);

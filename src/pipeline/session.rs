@@ -168,7 +168,8 @@ impl Running<'_> {
             if slot.publishing.is_some() || !slot.counter.has_news() {
                 continue;
             }
-            let is_due = slot.opened.elapsed() >= interval || slot.counter.bytes() >= room || slot.counter.is_full();
+            let is_due =
+                slot.opened.elapsed() >= interval || slot.counter.bytes() >= room || slot.counter.is_full();
             if is_due {
                 slot.finish();
             }
@@ -186,11 +187,9 @@ impl Running<'_> {
     /// published, the thread waits: it reads less instead of holding more.
     fn has_room(&mut self) -> bool {
         let room = self.block_room();
-        let is_blocked = self
-            .slots
-            .iter()
-            .flatten()
-            .any(|slot| slot.publishing.is_some() && (slot.counter.bytes() >= room || slot.counter.is_full()));
+        let is_blocked = self.slots.iter().flatten().any(|slot| {
+            slot.publishing.is_some() && (slot.counter.bytes() >= room || slot.counter.is_full())
+        });
         if !is_blocked {
             self.blocked_since = None;
             if self.paused {
@@ -211,9 +210,11 @@ impl Running<'_> {
     }
 
     fn show_health(&self) {
-        let stalled = self.slots.iter().flatten().find(|slot| {
-            slot.publishing.is_some_and(|since| since.elapsed() > STALLED_AFTER)
-        });
+        let stalled = self
+            .slots
+            .iter()
+            .flatten()
+            .find(|slot| slot.publishing.is_some_and(|since| since.elapsed() > STALLED_AFTER));
         match stalled {
             Some(slot) => self.session.checks.stalled(format!(
                 "publishing {} takes longer than {} s; see the log",
@@ -270,7 +271,8 @@ impl Running<'_> {
                     return Err(IngestError::UnknownTopic { topic });
                 };
                 let slot = self.slots.len();
-                let begun = self.session.runtime.block_on(self.grounds().begin(description, partition, slot))?;
+                let begun =
+                    self.session.runtime.block_on(self.grounds().begin(description, partition, slot))?;
                 offsets.push((topic.clone(), partition, begun.read_from));
                 self.by_partition.insert((topic, partition), slot);
                 self.open(begun);
@@ -396,4 +398,3 @@ impl Drop for Slot {
         self.task.abort();
     }
 }
-

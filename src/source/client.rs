@@ -57,8 +57,10 @@ impl Client {
     /// Connects and subscribes. Errors are those of the configuration; an unreachable broker shows
     /// only later.
     pub fn join(settings: &Settings) -> Result<Self, KafkaError> {
-        let failed =
-            |cause| KafkaError { action: format!("join group {} at {}", settings.group, settings.brokers), cause };
+        let failed = |cause| KafkaError {
+            action: format!("join group {} at {}", settings.group, settings.brokers),
+            cause,
+        };
         let properties = settings.consumer_properties();
         let handle = Handle::new(properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
             .map(Arc::new)
@@ -169,10 +171,10 @@ impl Watermarks {
     }
 
     pub fn describe_topics(&self, topics: &[String]) -> Result<Vec<(String, Arc<str>)>, KafkaError> {
-        let described = self
-            .0
-            .describe_topics(topics, REQUEST_TIMEOUT)
-            .map_err(|cause| KafkaError { action: format!("describe topics {}", topics.join(", ")), cause })?;
+        let described = self.0.describe_topics(topics, REQUEST_TIMEOUT).map_err(|cause| KafkaError {
+            action: format!("describe topics {}", topics.join(", ")),
+            cause,
+        })?;
         Ok(described
             .into_iter()
             .filter(|(_, _, error)| error.is_none())

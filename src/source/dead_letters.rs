@@ -71,7 +71,12 @@ impl DeadLetters {
         }
     }
 
-    async fn deliver(&self, letter: &DeadLetter, value: Option<&[u8]>, truncated: bool) -> Result<(), ClientError> {
+    async fn deliver(
+        &self,
+        letter: &DeadLetter,
+        value: Option<&[u8]>,
+        truncated: bool,
+    ) -> Result<(), ClientError> {
         let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers(letter, truncated));
         record.key = letter.key.as_deref();
         record.payload = value;

@@ -68,19 +68,20 @@ impl Handle {
         unsafe {
             let conf = sys::rd_kafka_conf_new();
             for (name, value) in properties {
-                let set = c_string(name).and_then(|name| Ok((name, c_string(value)?))).and_then(|(name, value)| {
-                    let result = sys::rd_kafka_conf_set(
-                        conf,
-                        name.as_ptr(),
-                        value.as_ptr(),
-                        error.as_mut_ptr(),
-                        error.len(),
-                    );
-                    match result {
-                        sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK => Ok(()),
-                        _ => Err(CStr::from_ptr(error.as_ptr()).to_string_lossy().into_owned()),
-                    }
-                });
+                let set =
+                    c_string(name).and_then(|name| Ok((name, c_string(value)?))).and_then(|(name, value)| {
+                        let result = sys::rd_kafka_conf_set(
+                            conf,
+                            name.as_ptr(),
+                            value.as_ptr(),
+                            error.as_mut_ptr(),
+                            error.len(),
+                        );
+                        match result {
+                            sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK => Ok(()),
+                            _ => Err(CStr::from_ptr(error.as_ptr()).to_string_lossy().into_owned()),
+                        }
+                    });
                 if let Err(cause) = set {
                     sys::rd_kafka_conf_destroy(conf);
                     return Err(cause);
@@ -269,7 +270,12 @@ impl Handle {
 
     /// The group's committed offset and metadata of one partition; the offset is negative where
     /// there is none.
-    pub fn committed(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, Vec<u8>), String> {
+    pub fn committed(
+        &self,
+        topic: &str,
+        partition: i32,
+        timeout: Duration,
+    ) -> Result<(i64, Vec<u8>), String> {
         let mut list = List::new();
         list.add(topic, partition)?;
         // SAFETY: the list lives through the call; metadata is read before the list is dropped.
@@ -316,8 +322,12 @@ impl Handle {
         let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: every object is destroyed once, the result is read before its event is destroyed.
         unsafe {
-            let collection = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-            let options = sys::rd_kafka_AdminOptions_new(self.rk, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+            let collection =
+                sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+            let options = sys::rd_kafka_AdminOptions_new(
+                self.rk,
+                sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+            );
             let mut error = [0 as c_char; 256];
             sys::rd_kafka_AdminOptions_set_request_timeout(
                 options,

@@ -31,7 +31,12 @@ const PREFETCH_KIBIBYTES: &str = "8192";
 
 impl PartitionReader {
     /// Opens the offsets [start, end); the end must not lie beyond what may be read now.
-    pub fn open(settings: &Settings, topic: &str, partition: i32, range: Range<i64>) -> Result<Self, KafkaError> {
+    pub fn open(
+        settings: &Settings,
+        topic: &str,
+        partition: i32,
+        range: Range<i64>,
+    ) -> Result<Self, KafkaError> {
         let failed = |cause| KafkaError {
             action: format!("open {topic}[{partition}] at offset {}", range.start),
             cause,
@@ -63,7 +68,9 @@ impl PartitionReader {
                     self.rest.start = record.offset + 1;
                     visit(&record);
                 }
-                Item::Record { record, .. } if record.offset >= self.rest.end => self.rest.start = self.rest.end,
+                Item::Record { record, .. } if record.offset >= self.rest.end => {
+                    self.rest.start = self.rest.end
+                }
                 Item::Record { .. } => {}
                 Item::End { offset } => self.rest.start = self.rest.start.max(offset),
                 Item::Broken { cause } => return Err(self.failed(cause)),

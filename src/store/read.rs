@@ -140,8 +140,10 @@ impl Store {
     /// The sums of all blocks that have counts, also of those that nobody counts, read from the whole
     /// table: views find a block's counts by its id alone, wherever they are.
     pub async fn sums_by_block(&self) -> Result<HashMap<BlockId, BlockSum>, StoreError> {
-        let query = self.client.query("SELECT block, count() AS rows, sum(value) AS sum FROM counts GROUP BY block");
-        let records = within(SUMS_TIMEOUT, || "sum counts".to_owned(), query.fetch_all::<BlockSumRecord>()).await?;
+        let query =
+            self.client.query("SELECT block, count() AS rows, sum(value) AS sum FROM counts GROUP BY block");
+        let records =
+            within(SUMS_TIMEOUT, || "sum counts".to_owned(), query.fetch_all::<BlockSumRecord>()).await?;
         Ok(records
             .into_iter()
             .map(|record| (BlockId(record.block), BlockSum { rows: record.rows, sum: record.sum }))

@@ -27,8 +27,16 @@ struct Usage {
 }
 
 fn usage() -> impl Strategy<Value = Usage> {
-    (0u8..5, 0u8..3, 480_000u32..480_004, 0u16..2, 0u64..=crate::event::MAX_QUANTITY, any::<u32>())
-        .prop_map(|(organization, region, hour, meter, quantity, id)| Usage { organization, region, hour, meter, quantity, id })
+    (0u8..5, 0u8..3, 480_000u32..480_004, 0u16..2, 0u64..=crate::event::MAX_QUANTITY, any::<u32>()).prop_map(
+        |(organization, region, hour, meter, quantity, id)| Usage {
+            organization,
+            region,
+            hour,
+            meter,
+            quantity,
+            id,
+        },
+    )
 }
 
 fn count(block: &mut OpenBlock, usage: &Usage) {
@@ -76,7 +84,14 @@ fn quantities_near_the_greatest_do_not_wrap() {
     for id in 0..5_000 {
         count(
             &mut block,
-            &Usage { organization: 1, region: 0, hour: 480_000, meter: 0, quantity: crate::event::MAX_QUANTITY, id },
+            &Usage {
+                organization: 1,
+                region: 0,
+                hour: 480_000,
+                meter: 0,
+                quantity: crate::event::MAX_QUANTITY,
+                id,
+            },
         );
     }
     let contents = block.finish(&meters());

@@ -25,7 +25,8 @@ fn frame(first: i64, next: i64) -> Frame {
 
 fn replay(journal: &mut Journal, from: i64, end: i64) -> (i64, Vec<Frame>) {
     let mut frames = Vec::new();
-    let reached = journal.replay(from, end, |frame| frame.rules == RulesHash(9), |frame| frames.push(frame)).unwrap();
+    let reached =
+        journal.replay(from, end, |frame| frame.rules == RulesHash(9), |frame| frames.push(frame)).unwrap();
     (reached, frames)
 }
 

@@ -7,8 +7,7 @@ use crate::dedup::CacheSettings;
 
 fn cache(memory: u64) -> (tempfile::TempDir, Cache) {
     let dir = tempfile::tempdir().unwrap();
-    let cache =
-        Cache::open(&CacheSettings { dir: dir.path().to_owned(), memory, budget: 1 << 30 }).unwrap();
+    let cache = Cache::open(&CacheSettings { dir: dir.path().to_owned(), memory, budget: 1 << 30 }).unwrap();
     (dir, cache)
 }
 
@@ -21,7 +20,11 @@ fn key(number: u32) -> EventKey {
 fn judge(latest: &HashMap<u128, (i64, u32)>, width: u64, at: Occurrence) -> Verdict {
     match latest.get(&at.key.0) {
         Some((offset, content)) if (at.offset - offset) as u64 <= width => {
-            if *content == at.content { Verdict::Duplicate } else { Verdict::Conflict }
+            if *content == at.content {
+                Verdict::Duplicate
+            } else {
+                Verdict::Conflict
+            }
         }
         _ => Verdict::New,
     }
