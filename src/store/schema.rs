@@ -182,15 +182,18 @@ AS SELECT organization, region, service, name, published,
     arraySort(arrayFilter(said -> said > deletion, existences))[1].2 AS created_at,
     if(existence.5, NULL, existence.2) AS deleted_at
 FROM (
-    SELECT s.organization AS organization, s.region AS region, s.service AS service,
-        (s.version, s.time, s.source, s.id) AS stamp,
-        argMaxIf(assumeNotNull(s.name), (stamp, assumeNotNull(s.name)), isNotNull(s.name)) AS name,
-        argMaxIf(assumeNotNull(s.published), (stamp, assumeNotNull(s.published)), isNotNull(s.published)) AS published,
+    SELECT organization, region, service,
+        argMaxIf(assumeNotNull(s.name), (s.stamp, assumeNotNull(s.name)), isNotNull(s.name)) AS name,
+        argMaxIf(assumeNotNull(s.published), (s.stamp, assumeNotNull(s.published)), isNotNull(s.published))
+            AS published,
         maxIf((s.version, s.time, s.source, s.id, assumeNotNull(s.existing)), isNotNull(s.existing)) AS existence,
-        groupArrayIf(stamp, s.existing) AS existences,
-        groupArrayIf(stamp, NOT s.existing) AS deletions,
+        groupArrayIf(s.stamp, s.existing) AS existences,
+        groupArrayIf(s.stamp, NOT s.existing) AS deletions,
         arrayReverseSort(arrayFilter(said -> said < arrayReverseSort(existences)[1], deletions))[1] AS deletion
-    FROM {database}.service_changes AS s WHERE s.block IN ({blocks})
+    FROM (
+        SELECT *, (version, time, source, id) AS stamp
+        FROM {database}.service_changes WHERE block IN ({blocks})
+    ) AS s
     GROUP BY organization, region, service
     HAVING notEmpty(existences)
 )"

@@ -83,7 +83,7 @@ impl Store {
             "SELECT toUInt128(0) AS block, organization, meter, region, hour, fold,
                 if(fold = 'sum', sum(c.value), max(c.value)) AS value
             FROM counts AS c
-            WHERE organization = {{organization:String}} AND {AMONG_HOURS} AND block IN ({gate})
+            WHERE organization = {{organization:String}} AND {AMONG_HOURS} AND c.block IN ({gate})
             GROUP BY organization, meter, region, hour, fold ORDER BY meter, region, hour, fold"
         );
         let query = among_hours(self.client.query(&sql), &hours).param("organization", organization);
@@ -160,7 +160,7 @@ impl Store {
         let sql = format!(
             "SELECT {start} AS start, c.region AS region, c.meter AS meter, {VALUE} AS value
             FROM counts AS c
-            WHERE organization = {{organization:String}} AND {AMONG_HOURS} AND block IN ({gate})
+            WHERE organization = {{organization:String}} AND {AMONG_HOURS} AND c.block IN ({gate})
                 AND ({{meter:String}} = '' OR meter = {{meter:String}})
                 AND ({{region:String}} = '' OR region = {{region:String}})
             GROUP BY start, region, meter HAVING value > 0 ORDER BY start, region, meter"

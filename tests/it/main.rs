@@ -1,1 +1,4 @@
-fn main() {}
+//! Tests that need real servers, in one binary. `scripts/test` starts them and runs it.
+
+mod servers;
+mod store;

@@ -14,7 +14,8 @@ pub(in crate::store) fn counting_blocks(database: &str) -> String {
 ///
 /// Inside, a row is a tuple ((rank), first, end, live, (columns)), where `end` is the end of the
 /// offsets that it lies on, as in the Rust gate; `hiders`, `taken` and `restless` are what
-/// `possible_hiders` and `counting_of_lane` call so there. Rolls that are taken share no offset, so
+/// `possible_hiders` and `counting_of_lane` call so there. A roll without offsets is judged as a live
+/// block is: to share an offset with it is to cover it. Rolls that are taken share no offset, so
 /// the only one that can cover a live block is the last that starts at or before it: a running
 /// maximum finds it, and rows are not compared with one another.
 pub(in crate::store) fn counting_rows(database: &str, columns: &[&str]) -> String {
@@ -54,7 +55,7 @@ FROM (
             FROM (
                 SELECT lane, live, row, first_offset < next_offset AND (NOT live OR reach > first_offset) AS hides
                 FROM (
-                    SELECT (topic, topic_id, partition) AS lane, kind = 'live' AS live, first_offset, next_offset,
+                    SELECT (topic, topic_id, partition) AS lane, kind = 'live' OR first_offset = next_offset AS live, first_offset, next_offset,
                         greatest(next_offset, first_offset + 1) AS end,
                         ((token, sequence, tenure, block), first_offset, end, live, tuple({wanted})) AS row,
                         max(end) OVER (

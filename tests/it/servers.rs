@@ -1,0 +1,33 @@
+//! Where the servers are. Several tests share them, so each takes a database of its own.
+
+use std::env;
+
+use odometer::store::{Settings, Store};
+
+fn from_environment(variable: &str) -> String {
+    env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: these tests need real servers; run them with `scripts/test`")
+    })
+}
+
+pub fn clickhouse_url() -> String {
+    from_environment("CLICKHOUSE_URL")
+}
+
+/// A database that no other test has; it is dropped with the test's servers.
+pub fn store_settings(test: &str) -> Settings {
+    Settings {
+        url: clickhouse_url(),
+        database: format!("it_{test}_{:08x}", rand::random::<u32>()),
+        user: "default".to_owned(),
+        password: String::new(),
+    }
+}
+
+/// That database, set up.
+pub async fn new_store(test: &str) -> (Store, Settings) {
+    let settings = store_settings(test);
+    let store = Store::new(&settings).expect("settings of a local server");
+    store.setup().await.expect("set up a new database");
+    (store, settings)
+}

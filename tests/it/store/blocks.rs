@@ -1,0 +1,265 @@
+//! Inserting, publishing, rolling up, counting again: what readers see of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use odometer::aggregate::{BlockKind, Fold, LedgerRow};
+use odometer::store::Store;
+
+use super::{NOVEMBER_HOUR, Writer, calls, count, greatest, monthly, number, servers, total, user};
+
+/// Longer than the second from which on the views use a roll.
+const VIEWS_SWITCHED: Duration = Duration::from_millis(1500);
+
+async fn sum_of_blocks(store: &Store, rows: &[LedgerRow]) -> u128 {
+    let mut counts = store.counts_of(rows).unwrap();
+    let mut sum = 0;
+    while let Some((_, row)) = counts.next().await.unwrap() {
+        sum += row.value;
+    }
+    sum
+}
+
+/// As a reader in two statements: the gate, then the rows that it lets through.
+async fn sum_in_two_statements(store: &Store) -> u128 {
+    let counting: Vec<LedgerRow> =
+        store.counting_rows().await.unwrap().into_iter().map(|row| row.row).collect();
+    sum_of_blocks(store, &counting).await
+}
+
+#[tokio::test]
+async fn a_block_counts_from_its_publication_on() {
+    let (store, settings) = servers::new_store("publish").await;
+    let (client, mut writer) = (user(&settings), Writer::new(&store, "topic", 0));
+    let counts = [calls("acme", 7), calls("globex", 5)];
+    let row = writer.row(10, &counts);
+    store.insert_block(&row, &counts, &[]).await.unwrap();
+    assert_eq!(total(&client).await, 0);
+    assert_eq!(sum_in_two_statements(&store).await, 0);
+    assert_eq!(number(&client, "SELECT count() FROM ledger").await, 0);
+    assert_eq!(store.prepared(row.block).await.unwrap().as_ref(), Some(&row));
+    for _ in 0..2 {
+        store.publish(&row).await.unwrap();
+        assert_eq!(total(&client).await, 12);
+        assert_eq!(sum_in_two_statements(&store).await, 12);
+        assert_eq!(number(&client, "SELECT count() FROM ledger").await, 1);
+    }
+    let history = store.history(&writer.lane).await.unwrap();
+    assert_eq!(history.rows, [row]);
+    assert_eq!((history.greatest_token, history.group.as_deref()), (1, Some("odometer")));
+}
+
+#[tokio::test]
+async fn what_was_never_prepared_is_never_published() {
+    let (store, _) = servers::new_store("unprepared").await;
+    let row = Writer::new(&store, "topic", 0).row(10, &[]);
+    let error = store.publish(&row).await.unwrap_err();
+    assert!(error.to_string().contains("not prepared"), "{error}");
+    assert!(store.history(&row.lane).await.unwrap().rows.is_empty());
+    assert_eq!(store.prepared(row.block).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_ledger_row_comes_back_as_it_was_written() {
+    let (store, settings) = servers::new_store("ledger").await;
+    let mut writer = Writer::new(&store, "topic", 3);
+    let mut row = writer.row(1 << 40, &[]);
+    row.tally.duplicate = u64::MAX >> 2;
+    row.tally.rejected = 2;
+    row.tally.ignored = 3;
+    row.quantity = u128::MAX;
+    row.digest = u128::MAX - 1;
+    row.tenure = u128::MAX;
+    row.token = u64::MAX;
+    row.loss = "records 3 to 5 'are' \\ gone".to_owned();
+    store.insert_block(&row, &[], &[]).await.unwrap();
+    store.publish(&row).await.unwrap();
+    let published = store.counting_rows().await.unwrap();
+    assert_eq!(published[0].row, row);
+    assert_eq!(published[0].received, row.tally.received());
+    let empty = LedgerRow { times: None, sequence: 9, ..writer.row(0, &[]) };
+    store.insert_block(&empty, &[], &[]).await.unwrap();
+    store.publish(&empty).await.unwrap();
+    assert_eq!(store.history(&row.lane).await.unwrap().rows, [row.clone(), empty]);
+    let text: String = user(&settings)
+        .query(
+            "SELECT concat(toString(topic), ' ', topic_id, ' ', toString(partition), ' ', block, ' ', kind, ' ', digest, ' ',
+                config, ' ', toString(assumeNotNull(min_time)), ' ', toString(assumeNotNull(max_time)), ' ', toString(quantity))
+            FROM ledger WHERE received > 0",
+        )
+        .fetch_one()
+        .await
+        .unwrap();
+    assert_eq!(
+        text,
+        format!(
+            "topic AAAAAAAAAAAAAAAAAAAAAA 3 {} live {:032x} {} 2026-11-01 00:00:00.000 2026-11-01 00:00:00.001 {}",
+            row.block, row.digest, row.rules, row.quantity
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_roll_sums_sums_and_keeps_the_greatest_of_maxima() {
+    let (store, settings) = servers::new_store("roll").await;
+    let (client, mut writer) = (user(&settings), Writer::new(&store, "topic", 0));
+    let mut covered = Vec::new();
+    for value in [3, 9, 4] {
+        covered.push(writer.live(&[calls("acme", value), calls("globex", 1), greatest("acme", value)]).await);
+    }
+    let before = monthly(&client).await;
+    let roll = writer.roll(&covered).await;
+    assert_eq!(roll.quantity, 3 + 9 + 4 + 3 + 9);
+    tokio::time::sleep(VIEWS_SWITCHED).await;
+    assert_eq!(monthly(&client).await, before);
+    assert_eq!(before[&("acme".to_owned(), "peak_size".to_owned())], 9);
+    assert_eq!(before[&("acme".to_owned(), "api_calls".to_owned())], 16);
+    let counting = store.history(&writer.lane).await.unwrap();
+    assert_eq!(counting.rows, [roll.clone()]);
+    let mut counts = store.counts_of(&[roll]).unwrap();
+    let mut rows = Vec::new();
+    while let Some((_, row)) = counts.next().await.unwrap() {
+        rows.push(row);
+    }
+    rows.sort();
+    let mut expected = [calls("acme", 16), calls("globex", 3), greatest("acme", 9)];
+    expected.sort();
+    assert_eq!(rows, expected);
+    assert_eq!(rows.iter().filter(|row| row.fold == Fold::Max).count(), 1);
+}
+
+#[tokio::test]
+async fn a_roll_refuses_rows_that_are_not_what_their_ledger_row_says() {
+    let (store, settings) = servers::new_store("damaged").await;
+    let mut writer = Writer::new(&store, "topic", 0);
+    let sound = writer.live(&[calls("acme", 3)]).await;
+    let damaged = writer.live(&[calls("acme", 4)]).await;
+    user(&settings)
+        .query("ALTER TABLE counts UPDATE value = 5 WHERE value = 4 SETTINGS mutations_sync = 2")
+        .execute()
+        .await
+        .unwrap();
+    let roll = writer.row_over(BlockKind::Roll, 1, 0..20, &[]);
+    let error = store.insert_roll(&roll, &[sound, damaged.clone()]).await.unwrap_err();
+    assert!(error.to_string().contains(&damaged.block.to_string()), "{error}");
+    assert!(error.to_string().contains("sum to 5, its ledger row says 4"), "{error}");
+    assert_eq!(store.prepared(roll.block).await.unwrap(), None);
+}
+
+/// Rolls up 200 times, three levels deep, while readers of both kinds look on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rolling_up_never_changes_a_total() {
+    const BLOCKS: usize = 270;
+    let (store, settings) = servers::new_store("rolling").await;
+    let client = user(&settings);
+    let done = Arc::new(AtomicBool::new(false));
+    let published = Arc::new(AtomicU64::new(0));
+    let started = Arc::new(AtomicU64::new(0));
+    let reader = |two_statements: bool| {
+        let (client, store) = (client.clone(), store.clone());
+        let (done, published, started) = (done.clone(), published.clone(), started.clone());
+        tokio::spawn(async move {
+            let (mut reads, mut greatest) = (0, 0);
+            while !done.load(Ordering::SeqCst) {
+                let least = u128::from(published.load(Ordering::SeqCst));
+                let read =
+                    if two_statements { sum_in_two_statements(&store).await } else { total(&client).await };
+                let most = u128::from(started.load(Ordering::SeqCst));
+                assert!(least <= read && read <= most, "{read} is not in {least} ..= {most}");
+                assert!(greatest <= read, "fell from {greatest} to {read}");
+                greatest = read;
+                reads += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            reads
+        })
+    };
+    let readers = [reader(true), reader(false)];
+    let mut writer = Writer::new(&store, "topic", 0);
+    let (mut rows, mut rolls): (Vec<LedgerRow>, usize) = (Vec::new(), 0);
+    for block in 0..BLOCKS {
+        started.fetch_add(10, Ordering::SeqCst);
+        let hour = NOVEMBER_HOUR + u32::try_from(block % 5).unwrap();
+        rows.push(
+            writer.live(&[count("acme", "api_calls", hour, 4), count("globex", "api_calls", hour, 6)]).await,
+        );
+        published.fetch_add(10, Ordering::SeqCst);
+        // Two blocks of a level make one of the next, up to the third.
+        for level in 0..3 {
+            let first = rows.iter().position(|row| row.level == level).unwrap_or(rows.len());
+            if rows.len() - first >= 2 {
+                let covered = rows.split_off(first);
+                rows.push(writer.roll(&covered).await);
+                rolls += 1;
+            }
+        }
+    }
+    tokio::time::sleep(VIEWS_SWITCHED).await;
+    done.store(true, Ordering::SeqCst);
+    for reader in readers {
+        assert!(reader.await.unwrap() >= 20, "too few reads to tell");
+    }
+    assert!(rolls >= 200, "{rolls}");
+    assert_eq!(total(&client).await, 10 * BLOCKS as u128);
+    assert_eq!(number(&client, "SELECT sum(quantity) FROM ledger").await, 10 * BLOCKS as u128);
+}
+
+#[tokio::test]
+async fn a_recount_replaces_what_it_covers_rolled_up_or_not() {
+    let (store, settings) = servers::new_store("recount").await;
+    let (client, mut writer) = (user(&settings), Writer::new(&store, "topic", 0));
+    let first = writer.live(&[calls("acme", 1)]).await;
+    let second = writer.live(&[calls("acme", 2)]).await;
+    writer.roll(&[first, second]).await;
+    writer.live(&[calls("acme", 4)]).await;
+    writer.live(&[calls("acme", 8)]).await;
+    let counts = [calls("acme", 100)];
+    let recount = writer.row_over(BlockKind::Recount, 1, 0..30, &counts);
+    store.insert_block(&recount, &counts, &[]).await.unwrap();
+    assert_eq!(total(&client).await, 15);
+    store.publish(&recount).await.unwrap();
+    assert_eq!(sum_in_two_statements(&store).await, 108, "readers in two statements switch at once");
+    tokio::time::sleep(VIEWS_SWITCHED).await;
+    assert_eq!(total(&client).await, 108);
+    assert_eq!(number(&client, "SELECT count() FROM ledger WHERE kind = 'recount'").await, 1);
+    assert_eq!(number(&client, "SELECT count() FROM ledger").await, 2);
+}
+
+#[tokio::test]
+async fn a_roll_that_a_greater_rank_overlaps_in_part_counts_nothing() {
+    let (store, settings) = servers::new_store("partial").await;
+    let (client, mut writer) = (user(&settings), Writer::new(&store, "topic", 0));
+    let mut rows = Vec::new();
+    for value in [1, 2, 4] {
+        rows.push(writer.live(&[calls("acme", value)]).await);
+    }
+    let stale = writer.unpublished_roll(&rows[..2]).await;
+    writer.token = 2;
+    writer.roll(&rows[1..]).await;
+    store.publish(&stale).await.unwrap();
+    tokio::time::sleep(VIEWS_SWITCHED).await;
+    assert_eq!(total(&client).await, 7);
+    assert_eq!(sum_in_two_statements(&store).await, 7);
+    assert_eq!(number(&client, "SELECT count() FROM ledger").await, 2);
+}
+
+#[tokio::test]
+async fn sums_do_not_wrap() {
+    const GREATEST: u128 = (1 << 53) - 1;
+    let (store, settings) = servers::new_store("wrap").await;
+    let (client, mut writer) = (user(&settings), Writer::new(&store, "topic", 0));
+    let hours = 0..100u32;
+    let counts: Vec<_> =
+        hours.clone().map(|hour| count("acme", "tokens", NOVEMBER_HOUR + hour, GREATEST << 20)).collect();
+    let mut blocks = Vec::new();
+    for _ in 0..3 {
+        blocks.push(writer.live(&counts).await);
+    }
+    let exact = 300 * (GREATEST << 20);
+    assert!(exact > u128::from(u64::MAX));
+    assert_eq!(total(&client).await, exact);
+    assert_eq!(number(&client, "SELECT sum(quantity) FROM ledger").await, exact);
+    assert_eq!(monthly(&client).await[&("acme".to_owned(), "tokens".to_owned())], u64::MAX, "saturates");
+    assert_eq!(writer.roll(&blocks).await.quantity, exact);
+}
