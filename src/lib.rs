@@ -19,6 +19,8 @@ pub mod dedup;
 pub mod aggregate;
 /// What usage costs: price books, tiers, proration, rounding; exact decimals, no floats.
 pub mod rating;
+/// Organizations, their plans and trials, regions, licenses, payment methods and keys.
+pub mod accounts;
 /// Kafka in: batches of borrowed records, the group's fence, dead letters out.
 pub mod source;
 /// ClickHouse: schema, block rows, the ledger and its gate, rolls, views, reading.

@@ -1,0 +1,118 @@
+//! A change of the accounts: one transaction with its log entries and its notices.
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::audit_log::{self, Entry, Head};
+use super::caller::Caller;
+use super::database::{DatabaseError, DatabaseResult, Row, Transaction, Value, values};
+use super::error::AccountResult;
+use super::idempotency::Pending;
+use super::outbox::{self, Notice};
+use super::{Accounts, identifier};
+
+/// Dropped without [`Change::commit`], nothing of it happened.
+pub struct Change<'a> {
+    accounts: &'a Accounts,
+    transaction: Transaction,
+    now_ms: i64,
+    actor: String,
+    idempotency: Option<Pending>,
+    head: Head,
+}
+
+impl Accounts {
+    /// Begins a change once all changes before it are over, in whatever process: its reads see
+    /// them, and its log entries follow theirs.
+    pub async fn begin(&self, caller: &Caller) -> DatabaseResult<Change<'_>> {
+        let mut transaction = self.database.begin().await?;
+        let head = audit_log::lock(&mut transaction).await?;
+        let now_ms = match &self.test_clock {
+            Some(known) => known.read(&mut transaction).await?,
+            None => self.clock.now_ms(),
+        };
+        let actor = caller.actor.to_string();
+        let idempotency = caller.idempotency.clone();
+        Ok(Change { accounts: self, transaction, now_ms, actor, idempotency, head })
+    }
+}
+
+impl Change<'_> {
+    /// Epoch milliseconds; stands still within the change.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    pub async fn execute(&mut self, sql: &'static str, values: &[Value]) -> DatabaseResult<u64> {
+        self.transaction.execute(sql, values).await
+    }
+
+    pub async fn fetch_all(&mut self, sql: &'static str, values: &[Value]) -> DatabaseResult<Vec<Row>> {
+        self.transaction.fetch_all(sql, values).await
+    }
+
+    pub async fn fetch_optional(
+        &mut self,
+        sql: &'static str,
+        values: &[Value],
+    ) -> DatabaseResult<Option<Row>> {
+        self.transaction.fetch_optional(sql, values).await
+    }
+
+    /// Appends to the log: who (the caller), what, when (now), before and after. Neither side holds
+    /// a secret.
+    pub async fn record(
+        &mut self,
+        action: &str,
+        organization: Option<&str>,
+        before: Option<Json>,
+        after: Option<Json>,
+    ) -> DatabaseResult<()> {
+        let entry = Entry {
+            sequence: self.head.sequence + 1,
+            at_ms: self.now_ms,
+            actor: self.actor.clone(),
+            action: action.to_owned(),
+            organization: organization.map(str::to_owned),
+            before: before.map(|json| json.to_string()),
+            after: after.map(|json| json.to_string()),
+        };
+        self.head = audit_log::append(&mut self.transaction, &self.head, &entry).await?;
+        Ok(())
+    }
+
+    /// Puts a notice into the outbox; it is sent after the commit. Answers its id.
+    pub async fn notify(&mut self, notice: Notice<'_>) -> DatabaseResult<String> {
+        let id = identifier("msg");
+        outbox::insert(&mut self.transaction, &id, &notice).await?;
+        Ok(id)
+    }
+
+    /// Makes all of it happen, with the answer that a repeated request will get again.
+    pub async fn commit<T: Serialize>(mut self, status: u16, answer: &T) -> AccountResult<()> {
+        if let Some(pending) = self.idempotency.take() {
+            let body = serde_json::to_vec(answer)
+                .map_err(|error| DatabaseError::Content { what: format!("write answer: {error}") })?;
+            pending.store(&mut self.transaction, status, &body).await?;
+        }
+        audit_log::store_head(&mut self.transaction, &self.head).await?;
+        self.transaction.commit().await?;
+        self.accounts.refresh_directory().await;
+        Ok(())
+    }
+
+    pub async fn schedule(
+        &mut self,
+        organization: &str,
+        kind: &'static str,
+        due_ms: i64,
+    ) -> DatabaseResult<()> {
+        self.execute(
+            "INSERT INTO schedule (organization, kind, due_ms) VALUES ($1, $2, $3)
+             ON CONFLICT (organization, kind) DO UPDATE SET due_ms = excluded.due_ms",
+            values![organization, kind, due_ms],
+        )
+        .await?;
+        Ok(())
+    }
+}

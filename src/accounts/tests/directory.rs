@@ -1,0 +1,59 @@
+use super::*;
+
+#[tokio::test]
+async fn memory_and_database_say_the_same_after_changes_here_and_elsewhere() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("before").await;
+    let other = Accounts::open(&fixture.settings).await.unwrap();
+    let directory = other.load_directory().await.unwrap();
+    assert_eq!(directory.len(), 1);
+    // Here.
+    other.sign_up(&Caller::operator(), &sign_up("here")).await.unwrap();
+    assert!(directory.get("here").is_some(), "at once");
+    // Elsewhere.
+    fixture.sign_up("elsewhere").await;
+    fixture.add_card("before").await;
+    fixture.set_plan("before", Plan::Free).await.unwrap();
+    let mut changed = other.catch_up().await.unwrap();
+    changed.sort();
+    assert_eq!(changed, ["before", "elsewhere"]);
+    for id in ["before", "here", "elsewhere"] {
+        let stored = account::read(&other.database, id).await.unwrap();
+        assert_eq!(directory.get(id).map(|account| (*account).clone()), stored, "{id}");
+    }
+    let fresh = Directory::load(&other.database).await.unwrap();
+    fresh.for_each(|account| assert_eq!(directory.get(&account.id).as_ref(), Some(account)));
+    assert_eq!(fresh.len(), 3);
+}
+
+#[tokio::test]
+async fn payment_methods_keep_a_default_while_the_plan_is_paid() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    let first = fixture.add_card("acme").await;
+    let second = fixture.add_card("acme").await;
+    assert!(first.default && !second.default);
+    fixture.set_plan("acme", Plan::Plus).await.unwrap();
+    let accounts = &fixture.accounts;
+    let caller = admin("acme");
+    let refused = accounts.delete_payment_method(&caller, "acme", &first.id).await;
+    assert_eq!(slug(refused), (409, "default-payment-method"));
+    accounts.set_default_payment_method(&caller, "acme", &second.id).await.unwrap();
+    accounts.delete_payment_method(&caller, "acme", &first.id).await.unwrap();
+    let refused = accounts.delete_payment_method(&caller, "acme", &second.id).await;
+    assert_eq!(slug(refused), (409, "default-payment-method"));
+    fixture.set_plan("acme", Plan::Free).await.unwrap();
+    let third = fixture.add_card("acme").await;
+    accounts.delete_payment_method(&caller, "acme", &second.id).await.unwrap();
+    let left = accounts.payment_methods("acme", &Page::new(None, None)).await.unwrap().data;
+    assert_eq!(
+        left.iter().map(|m| (m.id.as_str(), m.default)).collect::<Vec<_>>(),
+        [(third.id.as_str(), true)]
+    );
+    let chargeable = accounts.chargeable_payment_method("acme").await.unwrap().expect("one is left");
+    assert_eq!((chargeable.id, chargeable.token.as_str()), (third.id.clone(), "tok_ok"));
+    accounts.delete_payment_method(&caller, "acme", &third.id).await.unwrap();
+    assert_eq!(accounts.chargeable_payment_method("acme").await.unwrap(), None);
+    let gone = accounts.set_default_payment_method(&caller, "acme", &third.id).await;
+    assert_eq!(slug(gone), (404, "not-found"));
+}

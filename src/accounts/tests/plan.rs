@@ -1,0 +1,215 @@
+use super::*;
+
+use serde_json::json;
+
+#[tokio::test]
+async fn a_sign_up_begins_a_trial_of_thirty_days_with_a_license() {
+    let fixture = Fixture::new().await;
+    let answer = fixture.sign_up("acme").await;
+    assert_eq!(
+        serde_json::to_value(&answer).unwrap(),
+        json!({
+            "id": "acme", "name": "acme Ltd", "email": "billing@acme.example", "plan": "plus",
+            "trial": { "ends_at": "2026-12-01T09:00:00Z", "then": "free" },
+            "regions": ["us"], "status": "trialing", "payment_method_required": true,
+            "created_at": "2026-11-01T09:00:00Z",
+        })
+    );
+    let keys = fixture.accounts.license_keys().await.unwrap();
+    let license = fixture.accounts.license("acme").await.unwrap();
+    let payload = license.verify(&keys, at(START)).unwrap();
+    assert_eq!(payload.product_subscription, "Plus");
+    assert_eq!(payload.license_expiration_date, Time(at("2027-11-01T09:00:00Z")));
+    let again = fixture.accounts.sign_up(&Caller::operator(), &sign_up("acme")).await;
+    assert_eq!(slug(again), (409, "organization-exists"));
+    fixture.assert_log_is_whole().await;
+}
+
+#[tokio::test]
+async fn an_id_is_made_where_none_is_given() {
+    let fixture = Fixture::new().await;
+    let request = SignUp { id: None, ..sign_up("acme") };
+    let first = fixture.accounts.sign_up(&Caller::operator(), &request).await.unwrap();
+    let second = fixture.accounts.sign_up(&Caller::operator(), &request).await.unwrap();
+    assert!(is_organization_id(&first.id), "{}", first.id);
+    assert_ne!(first.id, second.id);
+}
+
+#[tokio::test]
+async fn all_mistakes_of_a_sign_up_are_told_at_once() {
+    let fixture = Fixture::new().await;
+    let request = SignUp {
+        id: Some("a b".to_owned()),
+        name: " ".to_owned(),
+        email: "nobody".to_owned(),
+        region: "US East".to_owned(),
+    };
+    let error = fixture.accounts.sign_up(&Caller::operator(), &request).await.unwrap_err();
+    let AccountError::Invalid { errors } = &error else { panic!("{error}") };
+    let pointers: Vec<&str> = errors.iter().map(|error| error.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/id", "/name", "/email", "/region"]);
+    assert_eq!((error.status(), error.slug()), (422, "invalid-request"));
+}
+
+#[tokio::test]
+async fn the_plan_is_plus_until_exactly_the_trials_end() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    let end = at("2026-12-01T09:00:00Z");
+    fixture.advance_to(end - 1).await;
+    assert_eq!(fixture.plan("acme").await, Plan::Plus);
+    fixture.advance_to(end).await;
+    let answer = fixture.accounts.organization("acme").await.unwrap();
+    assert_eq!((answer.plan, answer.trial, answer.status), (Plan::Free, None, Status::Active));
+    assert!(!answer.payment_method_required);
+    assert_eq!(
+        fixture.events("acme").await,
+        ["trial.ending 2026-11-28T09:00:00Z", "trial.ended 2026-12-01T09:00:00Z"]
+    );
+    let license = fixture.accounts.license("acme").await.unwrap();
+    let keys = fixture.accounts.license_keys().await.unwrap();
+    let payload = license.verify(&keys, end).unwrap();
+    assert_eq!(payload.product_subscription, "Free");
+    assert_eq!(payload.license_expiration_date, Time(at("2027-11-01T09:00:00Z")), "the term stays");
+}
+
+#[tokio::test]
+async fn plus_follows_a_trial_where_it_was_chosen_with_a_payment_method() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    assert_eq!(slug(fixture.set_plan("acme", Plan::Plus).await), (402, "payment-method-required"));
+    fixture.add_card("acme").await;
+    let chosen = fixture.set_plan("acme", Plan::Plus).await.unwrap();
+    assert_eq!(chosen.trial.map(|trial| trial.then), Some(Plan::Plus), "the trial goes on");
+    fixture.advance_to(at("2026-12-01T09:00:00Z")).await;
+    assert_eq!(fixture.plan("acme").await, Plan::Plus);
+    let account = fixture.accounts.account("acme").await.unwrap();
+    let bounds: Vec<_> = account.periods.iter().map(|p| (p.plan, p.trial, p.from_ms, p.to_ms)).collect();
+    let end = at("2026-12-01T09:00:00Z");
+    assert_eq!(bounds, [(Plan::Plus, true, at(START), Some(end)), (Plan::Plus, false, end, None)]);
+}
+
+#[tokio::test]
+async fn a_payment_method_alone_chooses_nothing() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    fixture.add_card("acme").await;
+    fixture.advance_to(at("2026-12-01T09:00:00Z")).await;
+    assert_eq!(fixture.plan("acme").await, Plan::Free);
+}
+
+#[tokio::test]
+async fn a_cancel_is_free_at_once_and_the_trial_does_not_come_back() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    fixture.advance_by(DAY_MS).await;
+    let cancelled = fixture.accounts.cancel_plan(&admin("acme"), "acme").await.unwrap();
+    assert_eq!((cancelled.plan, cancelled.trial), (Plan::Free, None));
+    fixture.add_card("acme").await;
+    fixture.advance_by(DAY_MS).await;
+    let upgraded = fixture.set_plan("acme", Plan::Plus).await.unwrap();
+    assert_eq!((upgraded.plan, upgraded.trial), (Plan::Plus, None));
+    fixture.advance_by(60 * DAY_MS).await;
+    assert_eq!(fixture.plan("acme").await, Plan::Plus);
+    assert_eq!(
+        fixture.events("acme").await,
+        ["plan.changed 2026-11-02T09:00:00Z", "plan.changed 2026-11-03T09:00:00Z"],
+        "no notice of a trial that was cancelled"
+    );
+}
+
+#[tokio::test]
+async fn enterprise_is_the_operators_alone() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    assert_eq!(slug(fixture.set_plan("acme", Plan::Enterprise).await), (403, "contact-sales"));
+    let operator = Caller::operator();
+    let regions = ["us".to_owned(), "eu".to_owned()];
+    let early = fixture.accounts.set_regions(&operator, "acme", &regions).await;
+    assert_eq!(slug(early), (403, "contact-sales"));
+    fixture.accounts.set_plan(&operator, "acme", Plan::Enterprise).await.unwrap();
+    let own = fixture.accounts.set_regions(&admin("acme"), "acme", &regions).await;
+    assert_eq!(slug(own), (403, "contact-sales"));
+    let answer = fixture.accounts.set_regions(&operator, "acme", &regions).await.unwrap();
+    assert_eq!(answer.regions, regions);
+    for plan in [Plan::Free, Plan::Plus, Plan::Enterprise] {
+        assert_eq!(slug(fixture.set_plan("acme", plan).await), (403, "contact-sales"), "{plan}");
+    }
+    assert_eq!(slug(fixture.accounts.cancel_plan(&admin("acme"), "acme").await), (403, "contact-sales"));
+    let down = fixture.accounts.set_plan(&operator, "acme", Plan::Free).await;
+    assert_eq!(slug(down), (409, "too-many-regions"));
+    fixture.accounts.set_regions(&operator, "acme", &regions[..1]).await.unwrap();
+    let plus = fixture.accounts.set_plan(&operator, "acme", Plan::Plus).await;
+    assert_eq!(slug(plus), (402, "payment-method-required"));
+    let down = fixture.accounts.set_plan(&operator, "acme", Plan::Free).await.unwrap();
+    assert_eq!(down.plan, Plan::Free);
+    fixture.assert_log_is_whole().await;
+}
+
+#[tokio::test]
+async fn regions_are_checked() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    for regions in [vec![], vec!["us", "us"], vec!["US"], vec![""]] {
+        let regions: Vec<String> = regions.into_iter().map(str::to_owned).collect();
+        let result = fixture.accounts.set_regions(&Caller::operator(), "acme", &regions).await;
+        assert_eq!(slug(result), (422, "invalid-request"), "{regions:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_of_two_changes_at_the_same_moment_wins() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    fixture.add_card("acme").await;
+    let accounts = &fixture.accounts;
+    let version = account::read_version(&accounts.database, "acme").await.unwrap();
+    fixture.set_plan("acme", Plan::Free).await.unwrap();
+    let mut change = accounts.begin(&admin("acme")).await.unwrap();
+    let late = change.unchanged_account("acme", version).await;
+    assert_eq!(slug(late), (409, "conflict"));
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_committed_did_not_happen() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    let mut change = fixture.accounts.begin(&Caller::operator()).await.unwrap();
+    change.record("nothing", Some("acme"), None, None).await.unwrap();
+    change.touch("acme").await.unwrap();
+    drop(change);
+    fixture.sign_up("other").await;
+    fixture.assert_log_is_whole().await;
+}
+
+#[tokio::test]
+async fn roles_and_foreign_organizations_are_kept_out() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    for role in [Role::Viewer, Role::Runtime] {
+        let caller = key_of("acme", role);
+        let accounts = &fixture.accounts;
+        assert_eq!(slug(accounts.set_plan(&caller, "acme", Plan::Free).await), (403, "role"));
+        assert_eq!(slug(accounts.request_sales(&caller, "acme", "hello").await), (403, "role"));
+        assert_eq!(slug(accounts.add_payment_method(&caller, "acme", &card()).await), (403, "role"));
+        assert_eq!(slug(accounts.set_regions(&caller, "acme", &[]).await), (403, "role"));
+        assert_eq!(slug(accounts.set_test_clock(&caller, Time(i64::MAX)).await), (403, "role"));
+        assert_eq!(slug(accounts.sign_up(&caller, &sign_up("x")).await), (403, "role"));
+    }
+    let foreign = fixture.accounts.set_plan(&admin("other"), "acme", Plan::Free).await;
+    assert_eq!(slug(foreign), (404, "organization-not-found"));
+    let nobody = fixture.accounts.set_plan(&Caller::operator(), "nobody", Plan::Free).await;
+    assert_eq!(slug(nobody), (404, "organization-not-found"));
+}
+
+#[tokio::test]
+async fn a_sales_request_is_kept_for_the_operator() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    let answer = fixture.accounts.request_sales(&admin("acme"), "acme", "two regions, please").await.unwrap();
+    let list = fixture.accounts.outbox(outbox::Channel::Sales, &Page::new(None, None)).await.unwrap();
+    assert_eq!(list.data.len(), 1);
+    assert_eq!(list.data[0].id, answer.id);
+    assert_eq!(list.data[0].data["message"], "two regions, please");
+    assert_eq!(list.data[0].data["organization"], "acme");
+}
