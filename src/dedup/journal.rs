@@ -99,8 +99,7 @@ impl Journal {
         for (index, path) in segments.iter().enumerate() {
             let mut reader = BufReader::with_capacity(1 << 20, File::open(path)?);
             let mut kept_bytes = 0u64;
-            loop {
-                let Some((frame, length)) = read_frame(&mut reader, path) else { break };
+            while let Some((frame, length)) = read_frame(&mut reader, path) {
                 let fits = reached.is_none_or(|reached| frame.first == reached) && frame.next <= end;
                 if !fits || !is_valid(&frame) {
                     self.cut(path, kept_bytes, &segments[index + 1..])?;

@@ -104,7 +104,7 @@ impl Window {
         }
         let oldest = self.oldest();
         let base = self.base;
-        self.table.retain(|slot| base + i64::from(slot.position) - 1 >= oldest);
+        self.table.retain(|slot| base + i64::from(slot.position) > oldest);
         // Sweep again only after at least a fifth of the slots was filled anew.
         if self.table.occupied() * 5 >= self.table.capacity() * 3 {
             self.grow()?;

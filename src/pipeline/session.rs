@@ -352,10 +352,10 @@ impl Running<'_> {
             }
             let mut is_done = true;
             for slot in self.slots.iter_mut().flatten() {
-                if !slot.publishing.is_some() && slot.counter.has_news() {
+                if slot.publishing.is_none() && slot.counter.has_news() {
                     slot.finish();
                 }
-                is_done &= !slot.publishing.is_some();
+                is_done &= slot.publishing.is_none();
             }
             if is_done {
                 return;
