@@ -11,6 +11,7 @@ mod lane_task;
 mod lanes;
 mod metrics;
 mod rebuild;
+mod recount;
 mod session;
 mod watch;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use beginning::{Beginner, Begun, LaneState};
 pub use counter::LaneCounter;
 pub use ingest::{IngestError, ingest};
+pub use recount::{Log, RecountError, Recounted, Recounter};
 
 use crate::dedup::CacheSettings;
 use crate::event::Rules;

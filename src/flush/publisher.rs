@@ -1,4 +1,5 @@
 use std::fmt::Display;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::block::{CommittedBlock, FinishedBlock, InsertedBlock, Published, block_id};
@@ -6,7 +7,7 @@ use super::note::CommitNote;
 use super::ports::{Commits, Letters, Stores};
 use super::roll;
 use super::take_over::TakeOver;
-use crate::aggregate::{BlockId, LedgerRow};
+use crate::aggregate::{BlockId, BlockKind, LedgerRow};
 use crate::event::DeadLetter;
 use crate::source::{CommitError, Tenure};
 
@@ -94,13 +95,37 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
         Ok(true)
     }
 
+    /// Publishes a range that was counted again in the place of the rows that it covers.
+    pub async fn recount(
+        &mut self,
+        rows: Range<usize>,
+        block: &FinishedBlock,
+    ) -> Result<Published, TenureEnded> {
+        let level = self.rows[rows.clone()].iter().map(|row| row.level).max().unwrap_or(0).max(1);
+        let inserted = self.insert_as(block, BlockKind::Recount, level).await?;
+        self.bury(&block.contents.dead_letters).await?;
+        let committed = self.commit(inserted).await?;
+        let published = self.list(committed).await?;
+        self.rows.splice(rows, [published.row.clone()]);
+        Ok(published)
+    }
+
     async fn insert(&mut self, block: &FinishedBlock) -> Result<InsertedBlock, TenureEnded> {
+        self.insert_as(block, BlockKind::Live, 0).await
+    }
+
+    async fn insert_as(
+        &mut self,
+        block: &FinishedBlock,
+        kind: BlockKind,
+        level: u8,
+    ) -> Result<InsertedBlock, TenureEnded> {
         let sequence = self.take_sequence();
         let mut pause = Pause::default();
         loop {
             self.check_held()?;
             let id = self.take_block_id();
-            let row = block.ledger_row(&self.tenure, &self.group, sequence, id);
+            let row = LedgerRow { kind, level, ..block.ledger_row(&self.tenure, &self.group, sequence, id) };
             match self.store.insert_block(&row, &block.contents.counts, &block.contents.services).await {
                 Ok(()) => return Ok(InsertedBlock { row }),
                 Err(error) => pause.after("insert block of", &self.tenure, &error).await,

@@ -11,6 +11,7 @@ mod tests;
 pub const FAN_IN: usize = 16;
 
 /// The rows to roll up next: a run of equal level, of the same rules and window, without losses, so
+/// and without recounts (their keys are others than those that a journal may still hold), so
 /// that a roll is counted again under the rules and the window that its blocks were counted under.
 /// Live blocks are rolled up whenever there are two, rolls once there are [`FAN_IN`].
 pub fn plan(rows: &[LedgerRow]) -> Option<Range<usize>> {
@@ -32,7 +33,10 @@ pub fn plan(rows: &[LedgerRow]) -> Option<Range<usize>> {
 }
 
 fn together(one: &LedgerRow, other: &LedgerRow) -> bool {
+    let is_recount = |row: &LedgerRow| row.kind == BlockKind::Recount;
     one.level == other.level
+        && !is_recount(one)
+        && !is_recount(other)
         && one.rules == other.rules
         && one.window_from == other.window_from
         && one.loss.is_empty()

@@ -4,7 +4,7 @@ use std::io;
 use super::counter::Start as CounterStart;
 use super::rebuild::Rebuild;
 use super::{IngestError, LaneCounter};
-use crate::aggregate::LedgerRow;
+use crate::aggregate::{BlockKind, LedgerRow};
 use crate::dedup::{Cache, Journal, Window};
 use crate::event::{Lane, Rules, RulesHash};
 use crate::flush::{FinishedBlock, Stores, TakeOver, take_over};
@@ -207,9 +207,10 @@ fn last_epoch(taken: &TakeOver) -> Option<(i64, i32)> {
     Some((row.next_offset - 1, row.leader_epoch))
 }
 
-/// Whether the rows that count over [first, next) were all made under `rules`.
+/// Whether the rows that count over [first, next) were all made under `rules` as the log went by: a
+/// recount found the log, or its rules, to be others.
 fn is_covered_by(rows: &[LedgerRow], first: i64, next: i64, rules: RulesHash) -> bool {
     rows.iter()
         .filter(|row| row.first_offset < next && first < row.next_offset)
-        .all(|row| row.rules == rules && row.loss.is_empty())
+        .all(|row| row.rules == rules && row.loss.is_empty() && row.kind != BlockKind::Recount)
 }

@@ -173,14 +173,11 @@ impl LaneCounter {
     /// Reads a record below the ledger's end for its keys alone, under the rules that it was
     /// counted under.
     fn remember(&mut self, record: &Record<'_>) -> Result<(), CacheFull> {
-        let Some(rebuild) = &mut self.rebuild else { return Ok(()) };
-        let Some((decoder, meters)) = rebuild.decoder(record.offset) else { return Ok(()) };
-        let (identifier, window) = (&mut self.identifier, &mut self.window);
+        let (Some(rebuild), window) = (&mut self.rebuild, &mut self.window) else { return Ok(()) };
         let mut full = None;
-        decoder.decode(record, &mut |_, _, decoded| {
-            if let (Decoded::Event(event), None) = (decoded, &full) {
-                let (key, content) = identify(identifier, meters, &event);
-                full = window.observe(Occurrence::new(record.offset, key, content)).err();
+        rebuild.each_key(record, |at| {
+            if full.is_none() {
+                full = window.observe(at).err();
             }
         });
         full.map_or(Ok(()), Err)
@@ -235,7 +232,11 @@ impl LaneCounter {
     }
 }
 
-fn identify(identifier: &mut Identifier, meters: &[MeterName], event: &Event<'_>) -> (EventKey, Content) {
+pub(super) fn identify(
+    identifier: &mut Identifier,
+    meters: &[MeterName],
+    event: &Event<'_>,
+) -> (EventKey, Content) {
     let key = identifier.key(event);
     let content = identifier.content(event, |meter| &meters[usize::from(meter.0)].name);
     (key, content)

@@ -38,6 +38,8 @@ pub enum IngestError {
     UnknownTopic { topic: String },
     #[error("a topic was deleted and made again")]
     TopicRemade,
+    #[error("a recount changed the keys of {lane}'s window")]
+    WindowReplaced { lane: String },
     #[error("rebalance group: {cause}")]
     Group { cause: String },
     #[error("open cache {dir}: {cause}")]

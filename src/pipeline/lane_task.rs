@@ -1,15 +1,20 @@
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-use super::metrics;
+use super::recount::{Log, RecountError, Recounted, Recounter};
+use super::{IngestError, metrics};
+use crate::aggregate::LedgerRow;
 use crate::clock::Clock;
-use crate::dedup::{Frame, Journal};
+use crate::dedup::{Cache, Frame, Journal};
+use crate::event::{Lane, Record, Rules, RulesHash};
 use crate::flush::{FinishedBlock, Publisher, TenureEnded};
-use crate::source::{DeadLetters, Fence};
-use crate::store::Store;
+use crate::source::{self, DeadLetters, Fence, PartitionReader, Watermarks};
+use crate::store::{RecountRequest, RecountState, Store};
 
 pub type LanePublisher = Publisher<Store, Arc<Fence>, DeadLetters>;
 
@@ -20,6 +25,15 @@ pub enum LaneEvent {
     Published { slot: usize, tenure: u128 },
     /// The tenure is over: the session must leave the group and join it anew.
     Ended { slot: usize, tenure: u128, cause: TenureEnded },
+    /// A recount has changed which keys the window must hold: the session must begin anew.
+    WindowReplaced { slot: usize, tenure: u128 },
+}
+
+/// How a lane's task came to its end.
+enum TaskEnd {
+    /// Nobody waits for it any more.
+    Released,
+    WindowReplaced,
 }
 
 pub struct LaneTask {
@@ -32,40 +46,59 @@ pub struct LaneTask {
     pub first: Vec<FinishedBlock>,
     pub roll_interval: Duration,
     pub clock: Clock,
+    /// What a recount reads the log with.
+    pub recounts: Recounts,
+}
+
+/// What it takes to count a past range of the lane again.
+pub struct Recounts {
+    pub requests: mpsc::Receiver<RecountRequest>,
+    pub kafka: source::Settings,
+    pub watermarks: Watermarks,
+    /// Today's.
+    pub rules: Rules,
+    pub store: Store,
+    pub cache: Cache,
 }
 
 impl LaneTask {
     /// Publishes what comes until the sender is gone or the tenure is over, and rolls up in between.
     pub async fn run(mut self, mut blocks: mpsc::Receiver<FinishedBlock>, events: mpsc::Sender<LaneEvent>) {
         let (slot, tenure) = (self.slot, self.publisher.tenure().id);
-        if let Err(cause) = self.publish_all(&mut blocks, &events).await {
-            let _ = events.send(LaneEvent::Ended { slot, tenure, cause }).await;
-        }
+        let event = match self.publish_all(&mut blocks, &events).await {
+            Ok(TaskEnd::Released) => return,
+            Ok(TaskEnd::WindowReplaced) => LaneEvent::WindowReplaced { slot, tenure },
+            Err(cause) => LaneEvent::Ended { slot, tenure, cause },
+        };
+        let _ = events.send(event).await;
     }
 
     async fn publish_all(
         &mut self,
         blocks: &mut mpsc::Receiver<FinishedBlock>,
         events: &mpsc::Sender<LaneEvent>,
-    ) -> Result<(), TenureEnded> {
+    ) -> Result<TaskEnd, TenureEnded> {
         for block in std::mem::take(&mut self.first) {
             self.publish(block).await?;
         }
         let mut next_roll = Instant::now() + self.roll_interval;
         loop {
-            match timeout_at(next_roll, blocks.recv()).await {
-                Ok(None) => return Ok(()),
-                Ok(Some(block)) => {
+            tokio::select! {
+                block = blocks.recv() => {
+                    let Some(block) = block else { return Ok(TaskEnd::Released) };
                     self.publish(block).await?;
-                    let published =
-                        LaneEvent::Published { slot: self.slot, tenure: self.publisher.tenure().id };
+                    let published = LaneEvent::Published { slot: self.slot, tenure: self.publisher.tenure().id };
                     if events.send(published).await.is_err() {
-                        return Ok(());
+                        return Ok(TaskEnd::Released);
                     }
                 }
-                Err(_) => {
-                    let rolled = self.publisher.roll().await?;
-                    if rolled {
+                Some(request) = self.recounts.requests.recv() => {
+                    if self.recount(&request).await? {
+                        return Ok(TaskEnd::WindowReplaced);
+                    }
+                }
+                () = sleep_until(next_roll) => {
+                    if self.publisher.roll().await? {
                         metrics::rolled();
                     } else {
                         next_roll = Instant::now() + self.roll_interval;
@@ -73,6 +106,44 @@ impl LaneTask {
                 }
             }
         }
+    }
+
+    /// Counts a past range again and publishes it; `true` where the window must be made anew.
+    async fn recount(&mut self, request: &RecountRequest) -> Result<bool, TenureEnded> {
+        let (state, replaces_window) = match self.count_again(request).await {
+            Ok(recounted) => {
+                let published = self.publisher.recount(recounted.rows.clone(), &recounted.block).await?;
+                (RecountState::Done(describe(&published.row)), recounted.replaces_window)
+            }
+            Err(error) => (RecountState::Refused(error.to_string()), false),
+        };
+        if replaces_window && let Some(journal) = &mut self.journal {
+            // What it holds was claimed before the change.
+            if let Err(error) = journal.clear() {
+                tracing::warn!(lane = %request.lane, "clear journal: {error}");
+            }
+        }
+        tracing::info!(lane = %request.lane, from = request.from, to = request.to, ?state, "recount");
+        if let Err(error) = self.recounts.store.answer_recount(request, &state).await {
+            tracing::warn!("{error}; the recount will be done again, which changes nothing");
+        }
+        Ok(replaces_window)
+    }
+
+    async fn count_again(&self, request: &RecountRequest) -> Result<Recounted, RecountError> {
+        let Recounts { kafka, watermarks, rules, store, cache, .. } = &self.recounts;
+        let rows = self.publisher.rows().to_vec();
+        let known = known_rules(store, &rows, rules).await?;
+        let log =
+            KafkaLog { kafka: kafka.clone(), watermarks: watermarks.clone(), lane: request.lane.clone() };
+        let (rules, cache, request) = (rules.clone(), cache.clone(), request.clone());
+        tokio::task::spawn_blocking(move || {
+            let (lane, log) = (&request.lane, &log);
+            let recounter = Recounter { lane, log, rules: &rules, known: &known, rows: &rows, cache: &cache };
+            recounter.count(request.from, request.to)
+        })
+        .await
+        .unwrap_or_else(|error| Err(IngestError::Group { cause: error.to_string() }.into()))
     }
 
     async fn publish(&mut self, block: FinishedBlock) -> Result<(), TenureEnded> {
@@ -100,5 +171,55 @@ impl LaneTask {
             );
             self.journal = None;
         }
+    }
+}
+
+async fn known_rules(
+    store: &Store,
+    rows: &[LedgerRow],
+    today: &Rules,
+) -> Result<HashMap<RulesHash, Rules>, IngestError> {
+    let mut known = HashMap::from([(today.hash(), today.clone())]);
+    for row in rows {
+        if known.contains_key(&row.rules) {
+            continue;
+        }
+        if let Some(rules) = store.rules(row.rules).await? {
+            known.insert(row.rules, rules);
+        }
+    }
+    Ok(known)
+}
+
+fn describe(row: &LedgerRow) -> String {
+    let tally = row.tally;
+    format!(
+        "offsets [{}, {}) counted again: {} received, {} counted, {} duplicate, {} rejected, {} ignored",
+        row.first_offset,
+        row.next_offset,
+        tally.received(),
+        tally.counted,
+        tally.duplicate,
+        tally.rejected,
+        tally.ignored
+    )
+}
+
+/// A lane's log, read beside the consumer that counts it.
+struct KafkaLog {
+    kafka: source::Settings,
+    watermarks: Watermarks,
+    lane: Lane,
+}
+
+impl Log for KafkaLog {
+    fn read(&self, range: Range<i64>, visit: &mut dyn FnMut(&Record<'_>)) -> Result<(), IngestError> {
+        let mut reader = PartitionReader::open(&self.kafka, &self.lane.topic, self.lane.partition, range)?;
+        while reader.read(&mut *visit)? {}
+        Ok(())
+    }
+
+    fn start(&self) -> Result<i64, IngestError> {
+        Ok(self.watermarks.read(&self.lane.topic, self.lane.partition)?.0)
     }
 }

@@ -1,15 +1,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::beginning::{Beginner, LaneState};
-use super::lane_task::{LanePublisher, LaneTask};
+use super::lane_task::{LanePublisher, LaneTask, Recounts};
 use super::{IngestError, LaneCounter, Settings};
 use crate::clock::Clock;
 use crate::dedup::Cache;
 use crate::event::Lane;
 use crate::flush::Publisher;
 use crate::source::{Client, DeadLetters, Fence, TopicDescription};
-use crate::store::Store;
+use crate::store::{RecountRequest, Store};
 
 /// What every lane of a session is begun with.
 pub struct Grounds<'a> {
@@ -27,6 +29,8 @@ pub struct ReadyLane {
     pub counter: LaneCounter,
     pub task: LaneTask,
     pub read_from: i64,
+    /// Where recounts of the lane are asked for.
+    pub recounts: mpsc::Sender<RecountRequest>,
 }
 
 impl Grounds<'_> {
@@ -66,6 +70,8 @@ impl Grounds<'_> {
         let at = begun.counter.next();
         tracing::info!(%lane, token = taken.tenure.token, at, read_from = begun.read_from, "took lane over");
         let interval = self.settings.roll_interval;
+        // One under way, one waiting; what does not fit is asked for again.
+        let (recounts, requests) = mpsc::channel(1);
         let task = LaneTask {
             slot,
             publisher,
@@ -74,8 +80,16 @@ impl Grounds<'_> {
             first: begun.first,
             roll_interval: interval + stagger(lane, interval),
             clock: self.clock.clone(),
+            recounts: Recounts {
+                requests,
+                kafka: self.settings.kafka.clone(),
+                watermarks: self.client.watermarks(),
+                rules: rules.clone(),
+                store: self.store.clone(),
+                cache: self.cache.clone(),
+            },
         };
-        Ok(ReadyLane { counter: begun.counter, task, read_from: begun.read_from })
+        Ok(ReadyLane { counter: begun.counter, task, read_from: begun.read_from, recounts })
     }
 }
 

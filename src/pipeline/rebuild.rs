@@ -1,13 +1,15 @@
 use std::collections::HashMap;
 
-use super::counter::meter_name;
+use super::counter::{identify, meter_name};
 use crate::aggregate::{LedgerRow, MeterName};
-use crate::decode::{Decoder, InvalidRules};
-use crate::event::{Rules, RulesHash};
+use crate::decode::{Decoded, Decoder, InvalidRules};
+use crate::dedup::Occurrence;
+use crate::event::{Identifier, Record, Rules, RulesHash};
 
 /// How a part of the log is read again for its keys: each range under the rules of the ledger row
 /// that counts there.
 pub struct Rebuild {
+    identifier: Identifier,
     /// The window knows everything below already.
     from: i64,
     /// Ends of ranges, ascending, each with an index into `readers`.
@@ -23,7 +25,8 @@ impl Rebuild {
         rows: &[LedgerRow],
         rules: &HashMap<RulesHash, Rules>,
     ) -> Result<Self, InvalidRules> {
-        let mut rebuild = Self { from, ranges: Vec::new(), readers: Vec::new() };
+        let mut rebuild =
+            Self { identifier: Identifier::default(), from, ranges: Vec::new(), readers: Vec::new() };
         let mut known: HashMap<RulesHash, usize> = HashMap::new();
         for row in rows.iter().filter(|row| row.loss.is_empty()) {
             let Some(of_row) = rules.get(&row.rules) else { continue };
@@ -42,14 +45,20 @@ impl Rebuild {
         Ok(rebuild)
     }
 
-    /// The decoder for a record at `offset`; `None` where no row covers it.
-    pub(super) fn decoder(&mut self, offset: i64) -> Option<(&mut Decoder, &[MeterName])> {
-        if offset < self.from {
-            return None;
+    /// Visits each key that the record claims, in order.
+    pub fn each_key(&mut self, record: &Record<'_>, mut visit: impl FnMut(Occurrence)) {
+        if record.offset < self.from {
+            return;
         }
-        let at = self.ranges.partition_point(|(end, _)| *end <= offset);
-        let (_, index) = *self.ranges.get(at)?;
-        let (decoder, meters) = &mut self.readers[index];
-        Some((decoder, meters))
+        let at = self.ranges.partition_point(|(end, _)| *end <= record.offset);
+        let Some((_, index)) = self.ranges.get(at) else { return };
+        let (decoder, meters) = &mut self.readers[*index];
+        let identifier = &mut self.identifier;
+        decoder.decode(record, &mut |_, _, decoded| {
+            if let Decoded::Event(event) = decoded {
+                let (key, content) = identify(identifier, meters, &event);
+                visit(Occurrence::new(record.offset, key, content));
+            }
+        });
     }
 }

@@ -16,7 +16,7 @@ use crate::dedup::Cache;
 use crate::event::Lane;
 use crate::flush::FinishedBlock;
 use crate::source::{Batch, Client, DeadLetters, Fence, Item, Rebalance};
-use crate::store::Store;
+use crate::store::{RecountRequest, Store};
 
 /// One membership in the group, from joining to leaving, on a thread of its own.
 pub struct Session {
@@ -44,6 +44,7 @@ struct Slot {
     tenure: u128,
     blocks: mpsc::Sender<FinishedBlock>,
     task: JoinHandle<()>,
+    recounts: mpsc::Sender<RecountRequest>,
     /// Since when a block has been under way.
     publishing: Option<Instant>,
     opened: Instant,
@@ -154,6 +155,11 @@ impl Running<'_> {
                 LaneEvent::Ended { slot, tenure, cause } => {
                     if self.slots[slot].as_ref().is_some_and(|slot| slot.tenure == tenure) {
                         return Err(IngestError::TenureEnded(cause));
+                    }
+                }
+                LaneEvent::WindowReplaced { slot, tenure } => {
+                    if let Some(slot) = self.slots[slot].as_ref().filter(|slot| slot.tenure == tenure) {
+                        return Err(IngestError::WindowReplaced { lane: slot.counter.lane().to_string() });
                     }
                 }
             }
@@ -304,6 +310,7 @@ impl Running<'_> {
             counter: begun.counter,
             tenure,
             blocks,
+            recounts: begun.recounts,
             task,
             publishing: None,
             opened: instant(),
@@ -326,7 +333,8 @@ impl Running<'_> {
     }
 
     fn show_held(&self) {
-        let lanes = self.slots.iter().flatten().map(|slot| slot.counter.lane().clone()).collect();
+        let held = |slot: &Slot| (slot.counter.lane().clone(), slot.recounts.clone());
+        let lanes = self.slots.iter().flatten().map(held).collect();
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
     }
 

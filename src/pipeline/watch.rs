@@ -1,15 +1,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::event::Lane;
 use crate::source::Watermarks;
-use crate::store::{Store, Watermark};
+use crate::store::{RecountRequest, Store, Watermark};
 
-/// The lanes that a session holds, for the task that watches their logs.
-pub type HeldLanes = Arc<Mutex<Vec<Lane>>>;
+/// The lanes that a session holds, for the task that watches their logs, each with where its
+/// recounts are asked for.
+pub type HeldLanes = Arc<Mutex<Vec<(Lane, mpsc::Sender<RecountRequest>)>>>;
 
 /// Stores where each held lane's log ends, and when that was seen, so that readers can say up to when
 /// every event is counted. Ends the session (`remade`) when a topic was made anew under its name.
@@ -25,10 +27,12 @@ pub async fn watch(
     let mut failures = 0u32;
     let mut turn = 0u32;
     while ended.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
-        let lanes = held.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if lanes.is_empty() {
+        let held = held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if held.is_empty() {
             continue;
         }
+        ask_for_recounts(&store, &held).await;
+        let lanes: Vec<_> = held.into_iter().map(|(lane, _)| lane).collect();
         let check_topics = turn.is_multiple_of(TOPIC_CHECK_TURNS);
         turn = turn.wrapping_add(1);
         let (marks, is_remade) = {
@@ -51,6 +55,21 @@ pub async fn watch(
                 }
                 failures += 1;
             }
+        }
+    }
+}
+
+/// Hands open requests to the lanes' tasks. One that is still open next time is handed on again: to
+/// count the same range twice changes nothing.
+async fn ask_for_recounts(store: &Store, held: &[(Lane, mpsc::Sender<RecountRequest>)]) {
+    let requests = match store.open_recounts().await {
+        Ok(requests) => requests,
+        Err(error) => return tracing::debug!("{error}"),
+    };
+    for request in requests {
+        if let Some((_, sender)) = held.iter().find(|(lane, _)| *lane == request.lane) {
+            // A full queue: next time.
+            let _ = sender.try_send(request);
         }
     }
 }

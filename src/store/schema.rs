@@ -1,7 +1,7 @@
 //! The tables, the views, and how they come to be.
 
 use super::client::{QUERY_TIMEOUT, execute, within};
-use super::{Store, StoreError, gate};
+use super::{Store, StoreError, gate, recounts};
 
 /// Counts up with every change of tables or views; `setup` brings older databases up to it.
 const SCHEMA_VERSION: u32 = 1;
@@ -109,6 +109,7 @@ ENGINE = ReplacingMergeTree ORDER BY hash SETTINGS {DURABLE}"
 ORDER BY (topic, topic_id, partition, high)
 TTL toDateTime(observed_at) + INTERVAL {WATERMARK_DAYS} DAY SETTINGS ttl_only_drop_parts = 1"
         ),
+        recounts::table(database),
     ]
 }
 

@@ -1,0 +1,197 @@
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::IngestError;
+use super::LaneCounter;
+use super::counter::Start;
+use super::rebuild::Rebuild;
+use crate::aggregate::LedgerRow;
+use crate::dedup::{Cache, Window};
+use crate::event::{EventKey, Lane, Record, Rules, RulesHash};
+use crate::flush::FinishedBlock;
+
+/// A range of a lane's log, read as often as needed.
+pub trait Log {
+    /// Visits the records of [start, end) in order.
+    fn read(&self, range: Range<i64>, visit: &mut dyn FnMut(&Record<'_>)) -> Result<(), IngestError>;
+
+    /// The first offset that the log still has.
+    fn start(&self) -> Result<i64, IngestError>;
+}
+
+/// Counts a past range of a lane again, under today's rules.
+pub struct Recounter<'a, L> {
+    pub lane: &'a Lane,
+    pub log: &'a L,
+    /// Today's.
+    pub rules: &'a Rules,
+    /// The rules of every hash that `rows` name.
+    pub known: &'a HashMap<RulesHash, Rules>,
+    /// The lane's rows that count, in the order of their offsets.
+    pub rows: &'a [LedgerRow],
+    pub cache: &'a Cache,
+}
+
+/// A range that was counted again.
+pub struct Recounted {
+    /// Which of the rows it replaces.
+    pub rows: Range<usize>,
+    pub block: FinishedBlock,
+    /// Keys that the range claims now, or claimed before, may occur again behind the lane's end: the
+    /// owner's window must be made anew.
+    pub replaces_window: bool,
+}
+
+/// Why a range can't be counted again; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecountError {
+    #[error("the ledger has no block in that range")]
+    Nothing,
+    #[error(
+        "records of that range were never read: {loss}; recount before and after offsets [{first}, {next})"
+    )]
+    Loss { first: i64, next: i64, loss: String },
+    #[error("the log starts at {log_start}, the block at {first}: what is gone can't be counted again")]
+    LogGone { first: i64, log_start: i64 },
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+}
+
+/// Each key's last occurrence: its offset and content.
+type Claims = HashMap<EventKey, (i64, u32)>;
+
+impl<L: Log> Recounter<'_, L> {
+    /// Counts the blocks that [from, to) touches, and those behind them that the change reaches.
+    pub fn count(&self, from: i64, to: i64) -> Result<Recounted, RecountError> {
+        let mut rows = self.touched(from, to).ok_or(RecountError::Nothing)?;
+        loop {
+            self.check(&rows)?;
+            let (block, claims) = self.count_rows(&rows)?;
+            let changed = difference(claims, self.old_claims(&rows)?);
+            let Some(last) = changed.values().copied().max() else {
+                return Ok(Recounted { rows, block, replaces_window: false });
+            };
+            match self.last_row_reached(rows.end, &changed, last)? {
+                // One of the keys occurs again: what was judged there may change as well.
+                Some(row) => rows.end = row + 1,
+                None => {
+                    let lane_end = self.rows.last().map_or(0, |row| row.next_offset);
+                    return Ok(Recounted { rows, block, replaces_window: lane_end - last <= self.widest() });
+                }
+            }
+        }
+    }
+
+    fn touched(&self, from: i64, to: i64) -> Option<Range<usize>> {
+        let start = self.rows.iter().position(|row| row.next_offset > from)?;
+        let end = self.rows.iter().rposition(|row| row.first_offset < to)? + 1;
+        (start < end).then_some(start..end)
+    }
+
+    fn check(&self, rows: &Range<usize>) -> Result<(), RecountError> {
+        let rows = &self.rows[rows.clone()];
+        // A loss without offsets says that the log was cut there; counting again mends it.
+        if let Some(row) = rows.iter().find(|row| !row.loss.is_empty() && row.first_offset < row.next_offset)
+        {
+            let (first, next) = (row.first_offset, row.next_offset);
+            return Err(RecountError::Loss { first, next, loss: row.loss.clone() });
+        }
+        let (first, log_start) = (rows[0].first_offset, self.log.start()?);
+        if log_start > first {
+            return Err(RecountError::LogGone { first, log_start });
+        }
+        Ok(())
+    }
+
+    fn count_rows(&self, rows: &Range<usize>) -> Result<(FinishedBlock, Claims), RecountError> {
+        let covered = &self.rows[rows.clone()];
+        let (first, next) = (covered[0].first_offset, covered[covered.len() - 1].next_offset);
+        let width = i64::try_from(self.rules.dedup_window).unwrap_or(i64::MAX);
+        let whole_from = self.rows[0].first_offset;
+        let needed_from = first.saturating_sub(width).max(whole_from);
+        let read_from = needed_from.max(self.log.start()?);
+        let window_from = if read_from > needed_from {
+            covered[0].window_from.max(read_from)
+        } else {
+            covered[0].window_from
+        };
+        let window =
+            Window::new(self.rules.dedup_window, read_from, self.cache).map_err(IngestError::from)?;
+        let before = self.reader(read_from, &self.rows[..rows.start])?;
+        let start = Start { end: first, window, window_from, rebuild: Some(before), expected_epoch: -1 };
+        let mut counter = LaneCounter::new(self.lane, self.rules, start).map_err(IngestError::from)?;
+        let epoch = covered.iter().rev().find(|row| row.leader_epoch >= 0).map_or(-1, |row| row.leader_epoch);
+        let mut failure = None;
+        self.log.read(read_from..next, &mut |record| {
+            if failure.is_none() {
+                failure = counter.take(record, epoch).err();
+            }
+        })?;
+        if let Some(full) = failure {
+            return Err(IngestError::from(full).into());
+        }
+        counter.reach(next);
+        let block = counter.finish();
+        let claims = block.occurrences.iter().map(|at| (at.key, (at.offset, at.content))).collect();
+        Ok((block, claims))
+    }
+
+    /// What the rows claimed when they were counted.
+    fn old_claims(&self, rows: &Range<usize>) -> Result<Claims, RecountError> {
+        let covered = &self.rows[rows.clone()];
+        let (first, next) = (covered[0].first_offset, covered[covered.len() - 1].next_offset);
+        let mut reader = self.reader(first, covered)?;
+        let mut claims = Claims::new();
+        self.log.read(first..next, &mut |record| {
+            reader.each_key(record, |at| drop(claims.insert(at.key, (at.offset, at.content))));
+        })?;
+        Ok(claims)
+    }
+
+    /// The last row from `start` on in which one of the changed keys occurs while it is remembered.
+    fn last_row_reached(
+        &self,
+        start: usize,
+        changed: &HashMap<EventKey, i64>,
+        last: i64,
+    ) -> Result<Option<usize>, RecountError> {
+        let behind = &self.rows[start..];
+        let (Some(first), Some(end)) = (behind.first(), behind.last()) else { return Ok(None) };
+        let until = end.next_offset.min(last.saturating_add(self.widest()).saturating_add(1));
+        let mut reader = self.reader(first.first_offset, behind)?;
+        let mut reached = None;
+        self.log.read(first.first_offset..until, &mut |record| {
+            reader.each_key(record, |at| {
+                if changed.contains_key(&at.key) {
+                    reached = Some(at.offset);
+                }
+            });
+        })?;
+        Ok(reached.and_then(|offset| self.rows.iter().position(|row| row.next_offset > offset)))
+    }
+
+    /// The widest window that any of the rules has.
+    fn widest(&self) -> i64 {
+        let widths = self.known.values().map(|rules| rules.dedup_window);
+        let widest = widths.chain([self.rules.dedup_window]).max().unwrap_or(0);
+        i64::try_from(widest).unwrap_or(i64::MAX)
+    }
+
+    fn reader(&self, from: i64, rows: &[LedgerRow]) -> Result<Rebuild, RecountError> {
+        Ok(Rebuild::new(&self.lane.topic, from, rows, self.known).map_err(IngestError::from)?)
+    }
+}
+
+/// The keys whose last occurrence is not the same in both, each with the later of the two offsets.
+fn difference(new: Claims, mut old: Claims) -> HashMap<EventKey, i64> {
+    let mut changed = HashMap::new();
+    for (key, claim) in new {
+        match old.remove(&key) {
+            Some(other) if other == claim => {}
+            Some(other) => drop(changed.insert(key, claim.0.max(other.0))),
+            None => drop(changed.insert(key, claim.0)),
+        }
+    }
+    changed.extend(old.into_iter().map(|(key, (offset, _))| (key, offset)));
+    changed
+}
