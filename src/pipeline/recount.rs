@@ -143,7 +143,9 @@ impl<L: Log> Recounter<'_, L> {
         let mut reader = self.reader(first, covered)?;
         let mut claims = Claims::new();
         self.log.read(first..next, &mut |record| {
-            reader.each_key(record, |at| drop(claims.insert(at.key, (at.offset, at.content))));
+            reader.each_key(record, |at| {
+                claims.insert(at.key, (at.offset, at.content));
+            });
         })?;
         Ok(claims)
     }
@@ -186,10 +188,9 @@ impl<L: Log> Recounter<'_, L> {
 fn difference(new: Claims, mut old: Claims) -> HashMap<EventKey, i64> {
     let mut changed = HashMap::new();
     for (key, claim) in new {
-        match old.remove(&key) {
-            Some(other) if other == claim => {}
-            Some(other) => drop(changed.insert(key, claim.0.max(other.0))),
-            None => drop(changed.insert(key, claim.0)),
+        let other = old.remove(&key);
+        if other != Some(claim) {
+            changed.insert(key, other.map_or(claim.0, |other| claim.0.max(other.0)));
         }
     }
     changed.extend(old.into_iter().map(|(key, (offset, _))| (key, offset)));
