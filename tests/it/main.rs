@@ -1,4 +1,10 @@
 //! Tests that need real servers, in one binary. `scripts/test` starts them and runs it.
 
+mod figures;
+mod oracle;
+mod paused;
 mod servers;
+mod simulate;
+mod spine;
 mod store;
+mod support;

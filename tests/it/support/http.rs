@@ -1,0 +1,41 @@
+//! A client of odometer's HTTP interface.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::block_on;
+
+pub struct Http {
+    client: reqwest::Client,
+    address: String,
+    token: String,
+}
+
+impl Http {
+    pub fn new(address: &str, token: &str) -> Self {
+        let client =
+            reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("an HTTP client");
+        Self { client, address: address.to_owned(), token: token.to_owned() }
+    }
+
+    /// Status and body; the body is null where it is no JSON. `Err`: nobody answers.
+    pub fn get(&self, path: &str) -> Result<(u16, Value), String> {
+        let url = format!("http://{}{path}", self.address);
+        block_on(async {
+            let request = self.client.get(&url).bearer_auth(&self.token);
+            let response = request.send().await.map_err(|error| format!("get {url}: {error}"))?;
+            let status = response.status().as_u16();
+            let body = response.bytes().await.map_err(|error| format!("get {url}: {error}"))?;
+            Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+        })
+    }
+
+    /// The body of a 200; anything else is an `Err`.
+    pub fn get_ok(&self, path: &str) -> Result<Value, String> {
+        match self.get(path)? {
+            (200, body) => Ok(body),
+            (status, body) => Err(format!("get {path}: {status} {body}")),
+        }
+    }
+}

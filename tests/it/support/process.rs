@@ -1,0 +1,144 @@
+//! The real binary as a child process that ends with its test.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How much of a child's log a failing test shows.
+const SHOWN_LINES: usize = 60;
+
+pub struct Odometer {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// `None`: ended by a signal.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_odometer"));
+    // The caller's environment must not configure what a test starts.
+    for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("ODOMETER_")) {
+        command.env_remove(key);
+    }
+    command.env("RUST_BACKTRACE", "1").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(folder: &Path, arguments: &[&str]) -> Ended {
+    let output = binary().current_dir(folder).args(arguments).output().expect("start odometer");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+impl Ended {
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "odometer's exit code\n--- its standard output:\n{}\n--- its standard error:\n{}",
+            tail(&self.stdout),
+            tail(&self.stderr)
+        );
+        self
+    }
+}
+
+impl Odometer {
+    /// `name` tells one process of a test from another, in messages and as its log's name.
+    pub fn start(folder: &Path, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let file = File::create(&log).expect("create a log file");
+        let child = binary()
+            .current_dir(folder)
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdout(file.try_clone().expect("share the log file"))
+            .stderr(file)
+            .spawn()
+            .expect("start odometer");
+        Self { child, name: name.to_owned(), log }
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.assert_runs();
+        self.child.kill().expect("kill odometer");
+        self.child.wait().expect("wait for odometer");
+    }
+
+    /// SIGTERM, then the end: exit code 0 within `patience`.
+    #[track_caller]
+    pub fn stop(mut self, patience: Duration) {
+        self.assert_runs();
+        self.signal(libc::SIGTERM);
+        let status = self.wait(patience);
+        assert_eq!(status.code(), Some(0), "{} after SIGTERM; {}", self.name, self.log_tail());
+    }
+
+    /// Stops all of its threads in their tracks, as a machine that swaps or a paused VM does.
+    pub fn pause(&self) {
+        self.signal(libc::SIGSTOP);
+    }
+
+    pub fn wake(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    #[track_caller]
+    pub fn assert_runs(&mut self) {
+        let status = self.child.try_wait().expect("ask for a child's status");
+        assert!(status.is_none(), "{} has ended: {status:?}; {}", self.name, self.log_tail());
+    }
+
+    pub fn log_tail(&self) -> String {
+        let log = fs::read(&self.log).expect("read a log file");
+        format!("the end of its log:\n{}", tail(&String::from_utf8_lossy(&log)))
+    }
+
+    #[track_caller]
+    fn wait(&mut self, patience: Duration) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("ask for a child's status") {
+                return status;
+            }
+            let late = started.elapsed() > patience;
+            assert!(!late, "{} has not ended within {patience:?}; {}", self.name, self.log_tail());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
+        // SAFETY: kill() touches no memory; the child is not yet waited for, so the id is its own.
+        let result = unsafe { libc::kill(pid, signal) };
+        assert_eq!(result, 0, "signal {} with {signal}: {}", self.name, std::io::Error::last_os_error());
+    }
+}
+
+impl Drop for Odometer {
+    fn drop(&mut self) {
+        // Both fail where it has ended already, which is as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("{}: {}", self.name, self.log_tail());
+        }
+    }
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+}
