@@ -33,3 +33,5 @@ pub mod snapshot;
 pub mod simulate;
 /// Wires source → decode → dedup → aggregate → flush.
 pub mod pipeline;
+/// The API: routes, roles, problems, limits, the listener.
+pub mod http;

@@ -22,11 +22,14 @@ pub trait MonthUsage {
 }
 
 /// What a month costs so far, as the usage answer shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Estimate {
+    #[schema(value_type = String, example = "USD")]
     pub currency: Currency,
+    #[schema(value_type = String, example = "356.11")]
     pub amount: Decimal,
     /// At the month's end, if its remaining hours are like those so far.
+    #[schema(value_type = String, example = "420.33")]
     pub forecast: Decimal,
     pub lines: Vec<Line>,
 }
@@ -40,14 +43,15 @@ pub struct Rated {
     pub lines: Vec<Line>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LineKind {
     Usage,
     Recurring,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A priced line of an estimate or an invoice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Line {
     pub kind: LineKind,
     /// `None`: a fee of the plan itself.
@@ -55,8 +59,10 @@ pub struct Line {
     pub quantity: u64,
     /// The number of units that `unit_price` is for.
     pub unit: u64,
+    #[schema(value_type = String, example = "34.25")]
     pub unit_price: Decimal,
     /// Rounded to the currency's minor unit.
+    #[schema(value_type = String, example = "41.11")]
     pub amount: Decimal,
     pub description: String,
 }

@@ -8,8 +8,9 @@ use super::register::Catalog;
 use super::table::{Table, Totals};
 use super::usage::Figures;
 use super::watermarks::Watermarks;
-use crate::aggregate::ServiceRow;
+use crate::aggregate::{CountRow, ServiceRow};
 use crate::clock::{Clock, Time};
+use crate::event::{EARLIEST_TIME_MS, LATEST_TIME_MS};
 use crate::month::Month;
 use crate::store::{SeriesPoint, SeriesQuery, Store, StoreError};
 
@@ -137,7 +138,7 @@ impl Deployment {
             None => self.read_standing().await?,
         };
         let (counts, services) = tokio::try_join!(
-            self.store.counts_of_organization(organization, month.hours()),
+            self.read_counts(organization, month),
             self.store.services_of_organization(organization),
         )?;
         if counts.is_empty() && services.is_empty() && !self.store.has_usage(organization).await? {
@@ -146,6 +147,14 @@ impl Deployment {
         let ended = month.end_ms() <= as_of.0;
         let catalog = if ended { Catalog::before(&services, month.end_ms()) } else { Catalog::of(&services) };
         Ok(Some(figures(Totals::of(&counts, &catalog, month), month, as_of, &standing)))
+    }
+
+    /// Nothing is counted before 2000 or from 2100 on, and the store's hours don't reach further.
+    async fn read_counts(&self, organization: &str, month: Month) -> Result<Vec<CountRow>, StoreError> {
+        if month.end_ms() <= EARLIEST_TIME_MS || LATEST_TIME_MS <= month.start_ms() {
+            return Ok(Vec::new());
+        }
+        self.store.counts_of_organization(organization, month.hours()).await
     }
 
     pub(super) fn topics(&self) -> &[String] {

@@ -11,11 +11,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio_util::sync::CancellationToken;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::service::Snapshots;
 use super::usage::Usage;
-use crate::clock::{self, Time};
+use crate::clock;
 
 #[cfg(test)]
 mod tests;
@@ -126,7 +125,7 @@ impl Publisher {
                 self.queue.forget(&organization);
                 continue;
             };
-            let content = content_hash(&usage);
+            let content = usage.content_hash();
             if self.queue.was_sent(&organization, content) {
                 self.queue.forget(&organization);
                 continue;
@@ -150,12 +149,6 @@ impl Publisher {
             .payload(&payload);
         self.producer.send(record).map_err(|(error, _)| error)
     }
-}
-
-/// What a consumer would see change: everything but the instants, which always do.
-fn content_hash(usage: &Usage) -> u64 {
-    let content = Usage { as_of: Time(0), complete_through: None, ..usage.clone() };
-    xxh3_64(&serde_json::to_vec(&content).expect("usage is plain data"))
 }
 
 /// Whose snapshot waits, and what was sent last. Each organization is there once.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use utoipa::ToSchema;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::table::{Amount, RegionTotals, Totals};
 use crate::clock::Time;
@@ -19,33 +21,57 @@ pub const SERVICES: &str = "services";
 pub const PUBLISHED_SERVICES: &str = "published_services";
 pub const REGIONS: &str = "regions";
 
-/// The usage answer of the public interface.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+/// What an organization used in a month.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, ToSchema)]
 pub struct Usage {
+    #[schema(value_type = String, example = "acme")]
     pub organization: Arc<str>,
+    /// A UTC calendar month.
+    #[schema(value_type = String, pattern = "^[0-9]{4}-[0-9]{2}$", example = "2026-11")]
     pub month: Month,
-    /// `None` for an organization that has usage but no account.
+    /// Null for an organization that has usage but no account.
+    #[schema(required = true)]
     pub plan: Option<Plan>,
-    /// `None` outside a trial.
+    /// Null outside a trial.
+    #[schema(required = true)]
     pub trial: Option<Trial>,
+    /// Over all regions, by meter: `api_calls`, `services` and `published_services` (now, or at the
+    /// end of a past month), `regions`, and the configured meters.
     pub usage: Meters,
+    /// By region; one that did not answer has an `error` in place of its meters.
+    #[schema(value_type = BTreeMap<String, RegionUsage>)]
     pub by_region: BTreeMap<Arc<str>, RegionUsage>,
-    /// `None` in a trial and without an account.
+    /// Null in a trial and without an account.
+    #[schema(required = true)]
     pub estimated_cost: Option<Estimate>,
     /// The instant whose figures these are.
+    #[schema(value_type = String, format = DateTime, example = "2026-11-23T18:00:01Z")]
     pub as_of: Time,
-    /// Every event that had reached Kafka by then is in the figures; `None` where that is not known.
+    /// Every event that had reached Kafka by then is in the figures; null where that is not known.
+    #[schema(required = true, value_type = Option<String>, format = DateTime, example = "2026-11-23T18:00:00Z")]
     pub complete_through: Option<Time>,
+    /// Whether nothing is known to be missing: every region answered, nothing that could belong to
+    /// the month was lost, and what had reached Kafka by the month's end (where it has not ended: a
+    /// minute before `as_of`) is in the figures.
     pub complete: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+impl Usage {
+    /// Names what a reader would see change: everything but the instants, which always do.
+    pub fn content_hash(&self) -> u64 {
+        let content = Self { as_of: Time(0), complete_through: None, ..self.clone() };
+        xxh3_64(&serde_json::to_vec(&content).expect("usage is plain data"))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, ToSchema)]
 pub struct Trial {
+    #[schema(value_type = String, format = DateTime, example = "2026-12-01T09:00:00Z")]
     pub ends_at: Time,
 }
 
 /// A region's figures, or why they are missing.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum RegionUsage {
     Known(Meters),
@@ -53,7 +79,8 @@ pub enum RegionUsage {
 }
 
 /// Values by meter, in the order that they are shown in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(value_type = BTreeMap<String, u64>, example = json!({ "api_calls": 1200345, "services": 3 }))]
 pub struct Meters(Vec<(Arc<str>, u128)>);
 
 impl Meters {

@@ -1,0 +1,151 @@
+//! The API: `app(state)` is a router without a listener, `serve` gives it one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::response::Response;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::clock::Clock;
+use crate::snapshot::Snapshots;
+use crate::telemetry::Readiness;
+
+mod caller;
+pub mod extract;
+mod health;
+mod listen;
+mod openapi;
+pub mod page;
+mod problem;
+mod rate;
+mod series;
+mod shield;
+mod stream;
+mod usage;
+
+pub use caller::{Caller, Role, Tokens};
+pub use listen::{ListenError, bind, serve};
+pub use problem::Problem;
+pub use rate::{Rate, Rates};
+
+/// Bytes that a request's body may have; the largest ones describe a few regions or a message.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+/// A request that is not answered by then never will be.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Requests that are worked on at once; each holds some tens of kilobytes.
+const MOST_REQUESTS: usize = 1024;
+/// Event streams that are open at once, beside the requests.
+const MOST_STREAMS: usize = 4096;
+
+/// What decides how the API behaves.
+#[derive(Clone)]
+pub struct Settings {
+    /// Not empty.
+    pub operator_token: String,
+    /// Where clients reach this server, for links: `http://HOST:PORT`.
+    pub public_url: String,
+    /// A stream's events follow one another at this distance at least.
+    pub snapshot_interval: Duration,
+    pub rate: Rate,
+}
+
+impl Settings {
+    /// A gateway that asks before every request of a busy organization stays below it.
+    pub const DEFAULT_RATE: Rate = Rate { per_second: 200, burst: 1000 };
+}
+
+/// Writes the metrics of this process in Prometheus' text format.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What every handler may use. Clones share everything.
+#[derive(Clone)]
+pub struct App {
+    snapshots: Snapshots,
+    readiness: Readiness,
+    render_metrics: RenderMetrics,
+    clock: Clock,
+    tokens: Tokens,
+    rates: Arc<Rates>,
+    public_url: Arc<str>,
+    snapshot_interval: Duration,
+    streams: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+impl App {
+    /// `shutdown` ends the event streams.
+    pub fn new(
+        settings: Settings,
+        snapshots: Snapshots,
+        readiness: Readiness,
+        render_metrics: RenderMetrics,
+        clock: Clock,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            snapshots,
+            readiness,
+            render_metrics,
+            clock,
+            tokens: Tokens::new(&settings.operator_token),
+            rates: Arc::new(Rates::new(settings.rate)),
+            public_url: settings.public_url.into(),
+            snapshot_interval: settings.snapshot_interval,
+            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            shutdown,
+        }
+    }
+}
+
+/// The whole API.
+pub fn app(app: App) -> Router {
+    let (router, document) = routes(&app).split_for_parts();
+    let document = openapi::finish(document, &app.public_url);
+    router
+        .merge(openapi::route(&document))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(shield::panicked))
+        .layer(from_fn(shield::observe))
+        .layer(map_response(no_store))
+        .with_state(app)
+}
+
+/// Every route, each with its description: one that is not described can't be added.
+fn routes(app: &App) -> OpenApiRouter<App> {
+    let organizations = OpenApiRouter::new()
+        .merge(usage::routes())
+        .merge(series::routes())
+        .merge(stream::routes())
+        .route_layer(from_fn_with_state(app.clone(), caller::authenticate))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn(shield::end_in_time))
+        .layer(from_fn_with_state(Arc::new(Semaphore::new(MOST_REQUESTS)), shield::shed));
+    OpenApiRouter::with_openapi(openapi::document()).merge(health::routes()).merge(organizations)
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::not_found(uri.path())
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "The route does not take this method",
+        format!("{} does not take {method}; the header Allow names what it takes.", uri.path()),
+    )
+}
+
+/// Usage is private and changes all the time.
+async fn no_store(mut response: Response) -> Response {
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
