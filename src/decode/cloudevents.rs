@@ -218,7 +218,7 @@ fn is_binary(headers: &dyn Headers) -> bool {
     let (mut attributes, mut structured) = (false, false);
     headers.each(&mut |name, value| {
         let is = |required: &&str| attribute(name).is_some_and(|name| name.eq_ignore_ascii_case(required));
-        attributes |= REQUIRED.iter().any(|required| is(required));
+        attributes |= REQUIRED.iter().any(is);
         if name.eq_ignore_ascii_case("content-type") {
             let media_type = value.unwrap_or_default().trim_ascii_start();
             structured =

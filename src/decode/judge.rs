@@ -15,9 +15,6 @@ use crate::event::{
     MAX_QUANTITY, MeterIndex, Reason, Rules, ServiceAction, ServiceChange, is_region,
 };
 
-#[cfg(test)]
-mod tests;
-
 const REQUEST: &str = "api.request";
 /// What gateways of one maker call it.
 const REQUEST_ALIAS: &str = "kong.api_request";

@@ -6,14 +6,13 @@ use super::json::Scanner;
 use super::{Decoded, Raw};
 use crate::event::{Ignored, Reason};
 
+/// Gets each event's position, its part of the record, and its JSON text or what became of it.
+type One<'o> = &'o mut dyn FnMut(u32, Raw<'_>, Result<&[u8], Decoded<'static>>);
+
 /// Gives each event's own JSON text, from `{` to `}`, or what became of it without a look inside.
 /// A single object is not checked any further; an array is valid JSON to its end. `elements` is
 /// a buffer.
-pub(super) fn each_object(
-    value: Option<&[u8]>,
-    elements: &mut Vec<Range<usize>>,
-    one: &mut dyn FnMut(u32, Raw<'_>, Result<&[u8], Decoded<'static>>),
-) {
+pub(super) fn each_object(value: Option<&[u8]>, elements: &mut Vec<Range<usize>>, one: One<'_>) {
     let Some(value) = value else {
         return one(0, Raw::Whole, Err(malformed("the record has no value")));
     };
@@ -41,11 +40,7 @@ fn split(mut scanner: Scanner<'_>, elements: &mut Vec<Range<usize>>) -> Result<(
     scanner.end()
 }
 
-fn each_element(
-    value: &[u8],
-    elements: &[Range<usize>],
-    one: &mut dyn FnMut(u32, Raw<'_>, Result<&[u8], Decoded<'static>>),
-) {
+fn each_element(value: &[u8], elements: &[Range<usize>], one: One<'_>) {
     for (index, element) in (0_u32..).zip(elements) {
         let element = &value[element.clone()];
         let event = match element {
