@@ -35,3 +35,7 @@ pub mod simulate;
 pub mod pipeline;
 /// The API: routes, roles, problems, limits, the listener.
 pub mod http;
+/// The configuration: a YAML file, then the environment, checked as a whole before anything runs.
+pub mod config;
+/// The command line: one file per command.
+pub mod cli;

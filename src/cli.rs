@@ -1,0 +1,105 @@
+//! The command line: one file per command; this one knows them all.
+//!
+//! A command is a struct of its flags with `async fn run(self, &Context) -> Result<(), Failure>`,
+//! and one line in [`Command`].
+
+mod failure;
+mod kafka;
+pub mod process;
+pub mod screen;
+mod setup;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::telemetry;
+
+pub use failure::{Exit, Failure};
+use screen::{OutputMode, Screen};
+
+const EXAMPLES: &str = "\
+Examples:
+  odometer validate --offline          check the configuration
+  odometer validate                    and that every server answers
+  odometer setup                       make topics and tables
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a server is unreachable, 78 bad configuration.";
+
+/// Exact usage metering for API platforms: Kafka in, ClickHouse and a usage snapshot out
+#[derive(Debug, Parser)]
+#[command(name = "odometer", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(flatten)]
+    everywhere: Everywhere,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes, before or after its name.
+#[derive(Debug, Args)]
+struct Everywhere {
+    /// The configuration; without it odometer.yaml where there is one, else the built-in defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to print on standard output
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value = "table")]
+    output: OutputMode,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Setup(setup::Setup),
+    Validate(validate::Validate),
+}
+
+/// What every command is given.
+pub struct Context {
+    pub config: Config,
+    pub screen: Screen,
+}
+
+impl Command {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Setup(command) => command.run(context).await,
+            Self::Validate(command) => command.run(context).await,
+        }
+    }
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for line in failure.message.lines() {
+                eprintln!("error: {line}");
+            }
+            if let Some(hint) = &failure.hint {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    telemetry::start_logs().map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let config = Config::load(arguments.everywhere.config.as_deref())?;
+    let context = Context { config, screen: Screen::new(arguments.everywhere.output) };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("start threads: {error}")))?;
+    let result = runtime.block_on(arguments.command.run(&context));
+    // A thread that still waits for a server must not hold up the end.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,64 @@
+//! What each room is given: its own settings of plain types, secrets fetched.
+
+use super::{Config, ConfigError, Place, Problem, Secret, Topic};
+use crate::event::Rules;
+
+impl Config {
+    /// The counting rules of a configured topic; `None` where it is not configured.
+    pub fn rules(&self, topic: &str) -> Option<Rules> {
+        let topic = self.kafka.topics.iter().find(|configured| configured.name == topic)?;
+        Some(self.rules_of(topic))
+    }
+
+    /// The counting rules of a topic with this deployment's limits and meters.
+    pub fn rules_of(&self, topic: &Topic) -> Rules {
+        Rules {
+            format: topic.format,
+            organization: topic.organization.clone(),
+            region: topic.region.clone(),
+            default_region: self.region.clone(),
+            meters: self.meters.clone(),
+            dedup_window: self.metering.dedup_window,
+            accept_past_ms: milliseconds(self.metering.accept_past),
+            accept_future_ms: milliseconds(self.metering.accept_future),
+            max_event_bytes: self.metering.max_event_bytes,
+        }
+    }
+
+    /// The properties of every Kafka connection: the configured ones and the brokers.
+    pub fn kafka_properties(&self) -> Result<Vec<(String, String)>, ConfigError> {
+        let mut properties = vec![("bootstrap.servers".to_owned(), self.kafka.brokers.clone())];
+        for (name, value) in &self.kafka.properties {
+            properties.push((name.clone(), fetch(&format!("kafka.properties.{name}"), value)?));
+        }
+        Ok(properties)
+    }
+
+    pub fn clickhouse_password(&self) -> Result<String, ConfigError> {
+        fetch("clickhouse.password", &self.clickhouse.password)
+    }
+
+    pub fn accounts_url(&self) -> Result<String, ConfigError> {
+        let url = fetch("accounts.url", &self.accounts_url)?;
+        super::values::accounts_url(&url).map_err(|message| at("accounts.url", message))
+    }
+
+    /// Never empty.
+    pub fn operator_token(&self) -> Result<String, ConfigError> {
+        let token = fetch("auth.operator_token", &self.operator_token)?;
+        super::values::text(&token).map_err(|message| at("auth.operator_token", message))
+    }
+}
+
+/// Fetches a secret that a command needs.
+pub fn fetch(key: &str, secret: &Secret) -> Result<String, ConfigError> {
+    secret.resolve().map_err(|missing| at(key, missing.to_string()))
+}
+
+fn at(key: &str, message: String) -> ConfigError {
+    ConfigError::one(Problem::new(Place::Default, key, message))
+}
+
+fn milliseconds(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).expect("durations are at most 100 years")
+}
