@@ -4,6 +4,7 @@
 //! and one line in [`Command`].
 
 mod failure;
+pub mod ingest;
 mod kafka;
 pub mod process;
 pub mod screen;
@@ -54,6 +55,7 @@ struct Everywhere {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Ingest(ingest::Ingest),
     Setup(setup::Setup),
     Validate(validate::Validate),
 }
@@ -67,6 +69,7 @@ pub struct Context {
 impl Command {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
+            Self::Ingest(command) => command.run(context).await,
             Self::Setup(command) => command.run(context).await,
             Self::Validate(command) => command.run(context).await,
         }

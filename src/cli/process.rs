@@ -24,23 +24,24 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs a service until it ends by itself, or until SIGTERM or SIGINT: then the token is cancelled
 /// and the service has `shutdown_timeout` to end. A second signal ends the process at once.
-pub async fn until_stopped<F, Running>(shutdown_timeout: Duration, run: F) -> Result<(), Failure>
+pub async fn until_stopped<F, Running, E>(shutdown_timeout: Duration, run: F) -> Result<(), Failure>
 where
     F: FnOnce(CancellationToken) -> Running,
-    Running: Future<Output = anyhow::Result<()>>,
+    Running: Future<Output = Result<(), E>>,
+    E: Into<Failure>,
 {
     let mut signals = Signals::new()?;
     let shutdown = CancellationToken::new();
     let running = run(shutdown.clone());
     tokio::pin!(running);
     tokio::select! {
-        ended = &mut running => return Ok(ended?),
+        ended = &mut running => return ended.map_err(Into::into),
         name = signals.next() => tracing::info!(signal = name, "stopping"),
     }
     shutdown.cancel();
     tokio::select! {
         ended = tokio::time::timeout(shutdown_timeout, running) => match ended {
-            Ok(ended) => Ok(ended?),
+            Ok(ended) => ended.map_err(Into::into),
             Err(_) => Err(Failure::failed(format!("stop: not finished within {shutdown_timeout:?}"))
                 .hint("nothing is lost: the next start counts on from what was committed")),
         },

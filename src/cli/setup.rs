@@ -10,6 +10,7 @@ use super::kafka::{Cluster, Kafka, Purpose, Wanted, wanted};
 use super::process::{START_PATIENCE, reach};
 use super::screen::{Tone, cell, table};
 use super::{Context, Exit, Failure};
+use crate::store::Store;
 
 /// One question to a broker that has answered before may take this long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,25 +23,39 @@ pub struct Setup {}
 struct Made {
     what: &'static str,
     name: String,
-    /// False where it was there already.
-    made: bool,
+    status: &'static str,
 }
 
 impl Setup {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let made = topics(context).await?;
+        let never = CancellationToken::new();
+        let topics = topics(context, &never).await?.unwrap_or_default();
+        let mut made: Vec<_> = topics
+            .into_iter()
+            .map(|(name, made)| Made { what: "topic", name, status: if made { "made" } else { "was there" } })
+            .collect();
+        if open_store(context, &never).await?.is_some() {
+            made.push(Made {
+                what: "database",
+                name: context.config.clickhouse.database.clone(),
+                status: "ready",
+            });
+        }
         context.screen.print(&made, |made| for_people(made))
     }
 }
 
-async fn topics(context: &Context) -> Result<Vec<Made>, Failure> {
+/// Makes the topics that are missing. Answers with each topic's name and whether it is new; `None`:
+/// told to stop before Kafka answered.
+pub async fn topics(
+    context: &Context,
+    shutdown: &CancellationToken,
+) -> Result<Option<Vec<(String, bool)>>, Failure> {
     let config = &context.config;
     let kafka = Kafka::new(config)?;
     let what = format!("Kafka at {}", config.kafka.brokers);
-    let never = CancellationToken::new();
     let describe = || kafka.describe(Duration::from_secs(10));
-    let cluster = reach(&what, START_PATIENCE, &never, describe).await?;
-    let cluster = cluster.expect("a token that is never cancelled stops nothing");
+    let Some(cluster) = reach(&what, START_PATIENCE, shutdown, describe).await? else { return Ok(None) };
     let wanted = wanted(&config.kafka);
     for topic in &wanted {
         refuse_compacted(&kafka, &cluster, topic).await?;
@@ -49,9 +64,18 @@ async fn topics(context: &Context) -> Result<Vec<Made>, Failure> {
     for topic in wanted {
         let is_there = cluster.partitions.contains_key(&topic.name);
         let is_new = !is_there && kafka.create(&topic, PATIENCE).await?;
-        made.push(Made { what: "topic", name: topic.name, made: is_new });
+        made.push((topic.name, is_new));
     }
-    Ok(made)
+    Ok(Some(made))
+}
+
+/// Connects to ClickHouse and makes its tables where they are missing; `None`: told to stop before.
+pub async fn open_store(context: &Context, shutdown: &CancellationToken) -> Result<Option<Store>, Failure> {
+    let settings = context.config.store_settings()?;
+    let store = Store::new(&settings).map_err(anyhow::Error::from)?;
+    let what = format!("ClickHouse at {}", settings.url);
+    let reached = reach(&what, START_PATIENCE, shutdown, || store.setup()).await?;
+    Ok(reached.map(|()| store))
 }
 
 /// Compaction keeps the last record of a key and drops the others: usage would vanish before it is
@@ -75,8 +99,8 @@ async fn refuse_compacted(kafka: &Kafka, cluster: &Cluster, topic: &Wanted) -> R
 fn for_people(made: &[Made]) -> String {
     let mut table = table(["WHAT", "NAME", "STATUS"]);
     for row in made {
-        let (status, tone) = if row.made { ("made", Tone::Good) } else { ("was there", Tone::Plain) };
-        table.add_row([cell(row.what, Tone::Plain), cell(&row.name, Tone::Plain), cell(status, tone)]);
+        let tone = if row.status == "was there" { Tone::Plain } else { Tone::Good };
+        table.add_row([cell(row.what, Tone::Plain), cell(&row.name, Tone::Plain), cell(row.status, tone)]);
     }
     table.trim_fmt()
 }

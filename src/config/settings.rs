@@ -1,7 +1,9 @@
 //! What each room is given: its own settings of plain types, secrets fetched.
 
-use super::{Config, ConfigError, Place, Problem, Secret, Topic};
+use super::{Config, ConfigError, Place, Problem, Secret, Start, Topic};
+use crate::dedup::CacheSettings;
 use crate::event::Rules;
+use crate::{pipeline, source, store};
 
 impl Config {
     /// The counting rules of a configured topic; `None` where it is not configured.
@@ -32,6 +34,58 @@ impl Config {
             properties.push((name.clone(), fetch(&format!("kafka.properties.{name}"), value)?));
         }
         Ok(properties)
+    }
+
+    /// How to reach Kafka, and what of it.
+    pub fn source_settings(&self) -> Result<source::Settings, ConfigError> {
+        let mut properties = std::collections::BTreeMap::new();
+        for (name, value) in &self.kafka.properties {
+            properties.insert(name.clone(), fetch(&format!("kafka.properties.{name}"), value)?);
+        }
+        // A quarter of the memory for what the client has fetched and nobody has read yet.
+        properties
+            .entry("queued.max.messages.kbytes".to_owned())
+            .or_insert_with(|| (self.memory / 4 / 1024).clamp(1024, 64 * 1024).to_string());
+        Ok(source::Settings {
+            brokers: self.kafka.brokers.clone(),
+            group: self.kafka.group.clone(),
+            topics: self.kafka.topics.iter().map(|topic| topic.name.clone()).collect(),
+            dead_letters: self.kafka.dead_letters.clone(),
+            start: match self.kafka.start {
+                Start::Earliest => source::Start::Earliest,
+                Start::Latest => source::Start::Latest,
+            },
+            properties,
+        })
+    }
+
+    /// What counting needs: half of the memory is for windows, a quarter for blocks, a quarter for
+    /// what was fetched.
+    pub fn pipeline_settings(&self) -> Result<pipeline::Settings, ConfigError> {
+        Ok(pipeline::Settings {
+            kafka: self.source_settings()?,
+            store: self.store_settings()?,
+            rules: self.kafka.topics.iter().map(|topic| (topic.name.clone(), self.rules_of(topic))).collect(),
+            cache: self.cache_settings(),
+            block_memory: self.memory / 4,
+            consumers: 1,
+            flush_interval: self.metering.flush_interval,
+            roll_interval: self.metering.roll_interval,
+            shutdown_timeout: self.shutdown_timeout,
+        })
+    }
+
+    pub fn cache_settings(&self) -> CacheSettings {
+        CacheSettings { dir: self.cache.dir.clone(), memory: self.memory / 2, budget: self.cache.budget }
+    }
+
+    pub fn store_settings(&self) -> Result<store::Settings, ConfigError> {
+        Ok(store::Settings {
+            url: self.clickhouse.url.clone(),
+            database: self.clickhouse.database.clone(),
+            user: self.clickhouse.user.clone(),
+            password: self.clickhouse_password()?,
+        })
     }
 
     pub fn clickhouse_password(&self) -> Result<String, ConfigError> {

@@ -86,7 +86,11 @@ impl Store {
     }
 
     /// Tells whoever asked how it went.
-    pub async fn answer_recount(&self, request: &RecountRequest, state: &RecountState) -> Result<(), StoreError> {
+    pub async fn answer_recount(
+        &self,
+        request: &RecountRequest,
+        state: &RecountState,
+    ) -> Result<(), StoreError> {
         match state {
             RecountState::Open => self.write_recount(request, "open", "").await,
             RecountState::Done(detail) => self.write_recount(request, "done", detail).await,
@@ -96,7 +100,8 @@ impl Store {
 
     /// The requests of all lanes that nobody has answered, oldest first.
     pub async fn open_recounts(&self) -> Result<Vec<RecountRequest>, StoreError> {
-        let records: Vec<OpenRecord> = fetch(self.client.query(OPEN), || "read recount requests".to_owned()).await?;
+        let records: Vec<OpenRecord> =
+            fetch(self.client.query(OPEN), || "read recount requests".to_owned()).await?;
         let request = |record: OpenRecord| RecountRequest {
             id: record.id,
             lane: Lane {
@@ -121,7 +126,12 @@ impl Store {
         }))
     }
 
-    async fn write_recount(&self, request: &RecountRequest, state: &str, detail: &str) -> Result<(), StoreError> {
+    async fn write_recount(
+        &self,
+        request: &RecountRequest,
+        state: &str,
+        detail: &str,
+    ) -> Result<(), StoreError> {
         let record = RequestRecord {
             id: request.id,
             topic: request.lane.topic.to_string(),
