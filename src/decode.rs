@@ -80,6 +80,8 @@ impl Raw<'_> {
     pub fn encode_alone(&self, record: &Record<'_>) -> Vec<u8> {
         match self {
             Self::Whole => record.value.unwrap_or_default().to_vec(),
+            // An array within the array would be one of events if it stood alone.
+            Self::Slice(json @ [b'[', ..]) => [b"[", *json, b"]"].concat(),
             Self::Slice(json) => json.to_vec(),
             Self::Compact(event) => batch::encode_alone(event),
         }

@@ -39,3 +39,5 @@ pub mod http;
 pub mod config;
 /// The command line: one file per command.
 pub mod cli;
+/// The audit and its own naive counting; dead letters again; topics by event key; what is wrong.
+pub mod audit;

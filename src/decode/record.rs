@@ -18,7 +18,7 @@ pub(super) fn each_object(value: Option<&[u8]>, elements: &mut Vec<Range<usize>>
     };
     let mut scanner = Scanner::new(value);
     match scanner.next_byte() {
-        Some(b'{') => one(0, Raw::Whole, Ok(value[scanner.position()..].trim_ascii_end())),
+        Some(b'{') => one(0, Raw::Whole, Ok(without_trailing_space(&value[scanner.position()..]))),
         Some(b'[') => match split(scanner, elements) {
             Err(invalid) => one(0, Raw::Whole, Err(malformed(format!("not JSON: {invalid}")))),
             Ok(()) if elements.is_empty() => one(0, Raw::Whole, Err(Decoded::Ignored(Ignored::Empty))),
@@ -49,6 +49,12 @@ fn each_element(value: &[u8], elements: &[Range<usize>], one: One<'_>) {
         };
         one(index, Raw::Slice(element), event);
     }
+}
+
+/// White space as JSON has it: ASCII has more, which is no part of any JSON text.
+fn without_trailing_space(text: &[u8]) -> &[u8] {
+    let spaces = text.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count();
+    &text[..text.len() - spaces]
 }
 
 fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Decoded<'static> {

@@ -8,3 +8,6 @@ mod simulate;
 mod spine;
 mod store;
 mod support;
+//! Everything that needs more than one room, or real servers (`scripts/test` starts them).
+
+mod differential;
