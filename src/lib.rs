@@ -29,6 +29,8 @@ pub mod store;
 pub mod flush;
 /// One organization's usage at a moment: totals in memory, the service register, completeness.
 pub mod snapshot;
+/// The audit and its own naive counting; dead letters again; topics by event key; what is wrong.
+pub mod audit;
 /// Realistic traffic into Kafka whose exact counts are known beforehand.
 pub mod simulate;
 /// Wires source → decode → dedup → aggregate → flush.
@@ -39,5 +41,3 @@ pub mod http;
 pub mod config;
 /// The command line: one file per command.
 pub mod cli;
-/// The audit and its own naive counting; dead letters again; topics by event key; what is wrong.
-pub mod audit;

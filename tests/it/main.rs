@@ -1,5 +1,6 @@
 //! Tests that need real servers, in one binary. `scripts/test` starts them and runs it.
 
+mod differential;
 mod figures;
 mod oracle;
 mod paused;
@@ -8,6 +9,3 @@ mod simulate;
 mod spine;
 mod store;
 mod support;
-//! Everything that needs more than one room, or real servers (`scripts/test` starts them).
-
-mod differential;
