@@ -12,89 +12,54 @@ pub(in crate::store) fn counting_blocks(database: &str) -> String {
 
 /// A statement that gives every row of the ledger that counts: the named columns of its table.
 ///
-/// Inside, a row is a tuple ((rank), first, end, live, (columns)), where `end` is the end of the
-/// offsets that it lies on, as in the Rust gate; `hiders`, `taken` and `restless` are what
-/// `possible_hiders` and `counting_of_lane` call so there. A roll without offsets is judged as a live
-/// block is: to share an offset with it is to cover it. Rolls that are taken share no offset, so
-/// the only one that can cover a live block is the last that starts at or before it: a running
-/// maximum finds it, and rows are not compared with one another.
+/// A row is a tuple (1: its number by rank within the lane, 2: first offset, 3: the end of the
+/// offsets that it lies on, 4: live, 5: its columns). `hiders`, `taken` and `restless` are what
+/// `possible_hiders` and `counting_of_lane` in the Rust gate call so. A roll without offsets is
+/// judged as a live block is: to share an offset with it is to cover it.
+///
+/// Rolls that are taken share no offset, so the only one that can cover a live block is the last
+/// that starts at or before it. Two running maxima find that one's end and number, packed behind
+/// its start, so rows are not compared with one another.
 pub(in crate::store) fn counting_rows(database: &str, columns: &[&str]) -> String {
-    let each = |expression: &dyn Fn(usize, &str) -> String| {
-        let expressions: Vec<String> =
-            columns.iter().enumerate().map(|(index, name)| expression(index + 1, name)).collect();
-        expressions.join(", ")
-    };
-    let result = each(&|index, name| format!("tupleElement(tupleElement(row, 5), {index}) AS {name}"));
-    let wanted = each(&|_, name| name.to_owned());
-    let first_of_block = columns
+    let columns_of_row: Vec<String> = columns
         .iter()
-        .filter(|name| !GATE_COLUMNS.contains(name))
-        .map(|name| match *name {
-            "published_at" => "min(p.published_at) AS published_at, ".to_owned(),
-            name => format!("any(p.{name}) AS {name}, "),
-        })
-        .collect::<String>();
+        .enumerate()
+        .map(|(index, name)| format!("tupleElement(row.5, {}) AS {name}", index + 1))
+        .collect();
     format!(
         "SELECT {result}
 FROM (
-    SELECT row, restless,
-        max(if(tupleElement(row, 4), {nothing}, {extent})) OVER (
-            PARTITION BY lane ORDER BY tupleElement(row, 2)
-            RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS roll
+    SELECT topic AS lane_topic, topic_id AS lane_topic_id, partition AS lane_partition,
+        groupArrayIf(entry, live AND NOT repeated) AS lives,
+        arrayReverseSort(t -> t.1, groupArrayIf(entry, NOT repeated AND first < next AND (NOT live OR reach > first)))
+            AS hiders,
+        arrayFold((acc, h) -> if(h.4 OR NOT arrayExists(t -> t.2 < h.3 AND h.2 < t.3, acc), arrayPushBack(acc, h), acc),
+            hiders, arrayResize(hiders, 0)) AS taken,
+        arrayFilter(t -> t.4, taken) AS restless
     FROM (
-        SELECT lane,
-            arrayJoin(arrayConcat(lives, arrayFilter(t -> NOT tupleElement(t, 4), taken))) AS row,
-            arrayFilter(t -> tupleElement(t, 4), taken) AS restless
-        FROM (
-            SELECT lane, groupArrayIf(row, live) AS lives,
-                arrayReverseSort(t -> tupleElement(t, 1), groupArrayIf(row, hides)) AS hiders,
-                arrayFold((acc, h) -> if(
-                    tupleElement(h, 4) OR NOT arrayExists(t ->
-                        tupleElement(t, 2) < tupleElement(h, 3) AND tupleElement(h, 2) < tupleElement(t, 3), acc),
-                    arrayPushBack(acc, h), acc), hiders, arrayResize(hiders, 0)) AS taken
-            FROM (
-                SELECT lane, live, row, first_offset < next_offset AND (NOT live OR reach > first_offset) AS hides
-                FROM (
-                    SELECT (topic, topic_id, partition) AS lane, kind = 'live' OR first_offset = next_offset AS live, first_offset, next_offset,
-                        greatest(next_offset, first_offset + 1) AS end,
-                        ((token, sequence, tenure, block), first_offset, end, live, tuple({wanted})) AS row,
-                        max(end) OVER (
-                            PARTITION BY topic, topic_id, partition ORDER BY token, sequence, tenure, block
-                            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach
-                    FROM (
-                        SELECT {first_of_block}p.block AS block, any(p.topic) AS topic, any(p.topic_id) AS topic_id,
-                            any(p.partition) AS partition, any(p.token) AS token, any(p.sequence) AS sequence,
-                            any(p.tenure) AS tenure, any(p.kind) AS kind, any(p.first_offset) AS first_offset,
-                            any(p.next_offset) AS next_offset
-                        FROM {database}.published AS p
-                        WHERE p.kind = 'live' OR p.published_at <= now64(3) - INTERVAL 1 SECOND
-                        GROUP BY p.block
-                    )
-                )
-            )
-            GROUP BY lane
-        )
+        SELECT topic, topic_id, partition, kind = 'live' OR first_offset = next_offset AS live,
+            first_offset AS first, next_offset AS next, greatest(next_offset, first_offset + 1) AS end,
+            row_number() OVER by_rank AS number, number > 1 AND lagInFrame(block) OVER by_rank = block AS repeated,
+            max(end) OVER (by_rank ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach,
+            (number, first, end, live, tuple({wanted})) AS entry
+        FROM {database}.published
+        WHERE kind = 'live' OR published_at <= now64(3) - INTERVAL 1 SECOND
+        WINDOW by_rank AS (
+            PARTITION BY topic, topic_id, partition ORDER BY token, sequence, tenure, block, published_at)
     )
+    GROUP BY topic, topic_id, partition
 )
-WHERE NOT tupleElement(row, 4) OR NOT (
-    tupleElement(roll, 2) >= tupleElement(row, 3) AND tupleElement(roll, 3) > tupleElement(row, 1)
-    OR arrayExists(t -> tupleElement(t, 1) > tupleElement(row, 1)
-        AND tupleElement(t, 2) <= tupleElement(row, 2) AND tupleElement(row, 3) <= tupleElement(t, 3), restless))",
-        nothing = "(toInt64(-1), toInt64(-1), (toUInt64(0), toUInt64(0), toUInt128(0), toUInt128(0)))",
-        extent = "(tupleElement(row, 2), tupleElement(row, 3), tupleElement(row, 1))",
+ARRAY JOIN arrayConcat(lives, arrayFilter(t -> NOT t.4, taken)) AS row
+WINDOW so_far AS (
+    PARTITION BY lane_topic, lane_topic_id, lane_partition ORDER BY row.2
+    RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+QUALIFY NOT row.4 OR NOT (
+    max(if(row.4, -1, row.3)) OVER so_far >= row.3
+    AND bitAnd(max(if(row.4, toUInt128(0), bitShiftLeft(toUInt128(row.2 + 1), 64) + row.1)) OVER so_far, {low_half})
+        > row.1
+    OR arrayExists(t -> t.1 > row.1 AND t.2 <= row.2 AND row.3 <= t.3, restless))",
+        result = columns_of_row.join(", "),
+        wanted = columns.join(", "),
+        low_half = u64::MAX,
     )
 }
-
-/// What the gate itself reads.
-const GATE_COLUMNS: &[&str] = &[
-    "topic",
-    "topic_id",
-    "partition",
-    "token",
-    "sequence",
-    "tenure",
-    "block",
-    "kind",
-    "first_offset",
-    "next_offset",
-];
