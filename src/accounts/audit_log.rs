@@ -1,9 +1,6 @@
 //! The log of every change. Each entry's hash covers the one before, so that nothing in the middle
 //! can be changed or left out unseen.
 
-#[cfg(test)]
-mod tests;
-
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 

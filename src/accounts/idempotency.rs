@@ -3,9 +3,6 @@
 //! The key itself is not stored, only a keyed hash; the answer is encrypted under the key, because
 //! some answers hold a secret that is shown once and otherwise stored hashed alone.
 
-#[cfg(test)]
-mod tests;
-
 use ring::aead;
 
 use crate::clock::Clock;

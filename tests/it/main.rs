@@ -4,6 +4,7 @@ mod differential;
 mod figures;
 mod oracle;
 mod paused;
+mod accounts;
 mod servers;
 mod simulate;
 mod spine;

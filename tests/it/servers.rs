@@ -31,3 +31,14 @@ pub async fn new_store(test: &str) -> (Store, Settings) {
     store.setup().await.expect("set up a new database");
     (store, settings)
 }
+
+/// The URL of a new Postgres database that no other test has.
+pub async fn new_postgres_database(test: &str) -> String {
+    let server = from_environment("POSTGRES_URL");
+    let name = format!("it_{test}_{:016x}", rand::random::<u64>());
+    let pool = sqlx::PgPool::connect(&server).await.expect("connect to POSTGRES_URL");
+    sqlx::query(&format!("CREATE DATABASE {name}")).execute(&pool).await.expect("create a database");
+    pool.close().await;
+    let (base, _) = server.rsplit_once('/').expect("POSTGRES_URL names a database");
+    format!("{base}/{name}")
+}

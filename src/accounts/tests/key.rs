@@ -34,41 +34,6 @@ async fn a_key_stands_for_its_organization_and_role_until_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_key_is_nowhere_in_the_database() {
-    let fixture = Fixture::new().await;
-    fixture.sign_up("acme").await;
-    let begun = fixture.accounts.idempotent("operator", "once", b"request").await.unwrap();
-    let idempotency::Begin::Run(pending) = begun else { panic!("{begun:?}") };
-    let caller = Caller { idempotency: Some(pending), ..Caller::operator() };
-    let request = NewApiKey { role: Role::Admin, name: "gateway".to_owned() };
-    let created = fixture.accounts.create_api_key(&caller, "acme", &request).await.unwrap();
-    let secret_part = created.key.rsplit('_').next().unwrap().to_owned();
-    assert_eq!(secret_part.len(), 64, "256 bits");
-    fixture.accounts.close().await;
-    let path = fixture.settings.url.strip_prefix("sqlite://").unwrap();
-    let mut bytes = std::fs::read(path).unwrap();
-    bytes.extend(std::fs::read(format!("{path}-wal")).unwrap_or_default());
-    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(holds(&created.id), "the key's row is there");
-    assert!(!holds(&secret_part));
-    assert!(!holds("once"), "nor is the idempotency key");
-}
-
-#[tokio::test]
-async fn the_last_use_is_noted() {
-    let fixture = Fixture::new().await;
-    fixture.sign_up("acme").await;
-    let created = create(&fixture, "acme", Role::Runtime).await;
-    let page = Page::new(None, None);
-    assert_eq!(fixture.accounts.api_keys("acme", &page).await.unwrap().data[0].last_used_at, None);
-    fixture.advance_by(1000).await;
-    fixture.accounts.authenticate(&created.key).await.unwrap().unwrap();
-    fixture.accounts.store_key_uses().await.unwrap();
-    let used = fixture.accounts.api_keys("acme", &page).await.unwrap().data[0].last_used_at;
-    assert_eq!(used, Some(Time(at(START) + 1000)));
-}
-
-#[tokio::test]
 async fn keys_are_listed_page_by_page() {
     let fixture = Fixture::new().await;
     fixture.sign_up("acme").await;

@@ -1,5 +1,7 @@
 use super::*;
 
+use clock::Time;
+
 #[tokio::test]
 async fn a_license_is_renewed_thirty_days_before_its_end_whenever_that_is_noticed() {
     let fixture = Fixture::new().await;
@@ -50,7 +52,7 @@ async fn what_is_due_is_done_once_by_two_at_a_time() {
     // The clock moves under both, without either doing what is due.
     let sql = "UPDATE test_clock SET now_ms = $1, version = version + 1";
     let later = at(START) + 31 * DAY_MS;
-    fixture.accounts.database().execute(sql, database::values![later]).await.unwrap();
+    fixture.accounts.database().execute(sql, &[database::Value::from(later)]).await.unwrap();
     fixture.accounts.follow_test_clock().await.unwrap();
     other.follow_test_clock().await.unwrap();
     let (one, two) = tokio::join!(fixture.accounts.advance(), other.advance());

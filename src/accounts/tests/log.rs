@@ -1,16 +1,17 @@
 use super::*;
-use crate::accounts::tests::Fixture;
+
+use audit_log::ChainBreak;
 
 async fn broken_by(sql: &'static str) -> ChainBreak {
     let fixture = Fixture::new().await;
     fixture.sign_up("acme").await;
     fixture.sign_up("other").await;
     let database = fixture.accounts.database();
-    let whole = verify(database).await.unwrap().expect("the chain is whole");
+    let whole = fixture.accounts.verify_log().await.unwrap().expect("the chain is whole");
     // The license key, the clock, two sign-ups.
     assert_eq!(whole, 4);
     database.execute(sql, &[]).await.unwrap();
-    verify(database).await.unwrap().expect_err("the chain is broken")
+    fixture.accounts.verify_log().await.unwrap().expect_err("the chain is broken")
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use super::*;
-use crate::accounts::tests::{DAY_MS, Fixture, sign_up};
-use crate::accounts::{Caller, OrganizationAnswer};
+
+use idempotency::Begin;
 
 #[tokio::test]
 async fn the_answer_is_stored_with_the_change_and_given_again_for_a_day() {

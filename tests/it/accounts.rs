@@ -1,0 +1,3 @@
+//! Accounts on the databases that they are kept in.
+
+mod on_postgres;

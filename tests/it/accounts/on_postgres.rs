@@ -1,0 +1,28 @@
+//! The suite of the room accounts, on Postgres. Its unit tests run the same files on SQLite.
+
+#[path = "../../../src/accounts/tests/fixture.rs"]
+mod fixture;
+#[path = "../../../src/accounts/tests/idempotency_keys.rs"]
+mod idempotency_keys;
+#[path = "../../../src/accounts/tests/key.rs"]
+mod key;
+#[path = "../../../src/accounts/tests/log.rs"]
+mod log;
+#[path = "../../../src/accounts/tests/payment.rs"]
+mod payment;
+#[path = "../../../src/accounts/tests/plan.rs"]
+mod plan;
+#[path = "../../../src/accounts/tests/schedule.rs"]
+mod schedule;
+
+use fixture::*;
+use odometer::accounts::*;
+use odometer::{clock, event};
+
+/// The server ends with the tests, its databases with it.
+type Place = ();
+
+/// The URL of a new database.
+async fn place() -> (String, Place) {
+    (crate::servers::new_postgres_database("accounts").await, ())
+}
