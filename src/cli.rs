@@ -3,6 +3,7 @@
 //! A command is a struct of its flags with `async fn run(self, &Context) -> Result<(), Failure>`,
 //! and one line in [`Command`].
 
+mod audit;
 mod failure;
 pub mod ingest;
 mod kafka;
@@ -55,6 +56,7 @@ struct Everywhere {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::Audit),
     Ingest(ingest::Ingest),
     Setup(setup::Setup),
     Validate(validate::Validate),
@@ -69,6 +71,7 @@ pub struct Context {
 impl Command {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
+            Self::Audit(command) => command.run(context).await,
             Self::Ingest(command) => command.run(context).await,
             Self::Setup(command) => command.run(context).await,
             Self::Validate(command) => command.run(context).await,
