@@ -10,6 +10,7 @@ mod kafka;
 pub mod process;
 pub mod screen;
 mod setup;
+mod simulate;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -59,6 +60,7 @@ enum Command {
     Audit(audit::Audit),
     Ingest(ingest::Ingest),
     Setup(setup::Setup),
+    Simulate(simulate::Simulate),
     Validate(validate::Validate),
 }
 
@@ -74,6 +76,7 @@ impl Command {
             Self::Audit(command) => command.run(context).await,
             Self::Ingest(command) => command.run(context).await,
             Self::Setup(command) => command.run(context).await,
+            Self::Simulate(command) => command.run(context).await,
             Self::Validate(command) => command.run(context).await,
         }
     }

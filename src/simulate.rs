@@ -22,7 +22,7 @@ mod timeline;
 mod traffic;
 
 pub use expected::{Expected, Outcomes, UsageLine};
-pub use produce::{ProduceError, Sent, Target, TrafficProducer};
+pub use produce::{ProduceError, Sent, TrafficProducer};
 pub use settings::{InvalidSettings, Settings};
 pub use share::{InvalidShare, Share};
 pub use traffic::{SimulatedRecord, Traffic};

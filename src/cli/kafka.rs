@@ -102,12 +102,17 @@ impl Kafka {
 
     /// The topic's `cleanup.policy`: `delete`, `compact` or both.
     pub async fn cleanup_policy(&self, topic: &str, patience: Duration) -> anyhow::Result<String> {
+        self.topic_setting(topic, "cleanup.policy", patience).await
+    }
+
+    /// What the topic's configuration says, the broker's defaults included.
+    pub async fn topic_setting(&self, topic: &str, name: &str, patience: Duration) -> anyhow::Result<String> {
         let context = || format!("read the configuration of topic {topic}");
         let asked = self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options(patience)).await;
         let answer = asked.with_context(context)?.into_iter().next();
         let resource = answer.with_context(context)?.map_err(|code| anyhow!("{}: {code}", context()))?;
-        let policy = resource.get("cleanup.policy").and_then(|entry| entry.value.clone());
-        policy.with_context(|| format!("{}: no cleanup.policy", context()))
+        let setting = resource.get(name).and_then(|entry| entry.value.clone());
+        setting.with_context(|| format!("{}: no {name}", context()))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Sends traffic into Kafka: every record once, each into its own partition, in order.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -22,14 +21,6 @@ const CONNECT_WAIT: Duration = Duration::from_secs(30);
 const QUEUE_WAIT: Duration = Duration::from_millis(5);
 const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
-#[derive(Clone, Debug)]
-pub struct Target {
-    pub brokers: String,
-    pub topic: String,
-    /// librdkafka's, e.g. for TLS.
-    pub properties: BTreeMap<String, String>,
-}
-
 /// What has been delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
@@ -45,7 +36,7 @@ pub enum ProduceError {
     Properties(#[source] KafkaError),
     #[error("reach Kafka at {brokers}: {source}")]
     Unreachable { brokers: String, source: KafkaError },
-    #[error("find topic {0}: Kafka has none of that name; `odometer setup` makes it")]
+    #[error("find topic {0}: Kafka has none of that name")]
     NoTopic(String),
     #[error("send to {topic}: {source}")]
     Send { topic: String, source: KafkaError },
@@ -60,14 +51,15 @@ pub struct TrafficProducer {
 }
 
 impl TrafficProducer {
-    /// Connects, and finds out how many partitions the topic has.
-    pub fn connect(target: &Target) -> Result<Self, ProduceError> {
-        let mut config = ClientConfig::new();
-        for (key, value) in &target.properties {
-            config.set(key, value);
-        }
+    /// Connects, and finds out how many partitions the topic has. `properties` are librdkafka's
+    /// and hold the brokers; `brokers` is for messages.
+    pub fn connect(
+        brokers: &str,
+        topic: &str,
+        properties: &[(String, String)],
+    ) -> Result<Self, ProduceError> {
+        let mut config: ClientConfig = properties.iter().cloned().collect();
         config
-            .set("bootstrap.servers", &target.brokers)
             .set("client.id", "odometer-simulate")
             .set("compression.type", "lz4")
             .set("linger.ms", "20")
@@ -84,13 +76,13 @@ impl TrafficProducer {
         let metadata = producer
             .client()
             .fetch_metadata(None, CONNECT_WAIT)
-            .map_err(|source| ProduceError::Unreachable { brokers: target.brokers.clone(), source })?;
-        let found = metadata.topics().iter().find(|topic| topic.name() == target.topic);
-        let partitions = found.map_or(0, |topic| topic.partitions().len() as u32);
+            .map_err(|source| ProduceError::Unreachable { brokers: brokers.to_owned(), source })?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let partitions = found.map_or(0, |found| found.partitions().len() as u32);
         if partitions == 0 {
-            return Err(ProduceError::NoTopic(target.topic.clone()));
+            return Err(ProduceError::NoTopic(topic.to_owned()));
         }
-        Ok(Self { producer, topic: target.topic.clone(), partitions })
+        Ok(Self { producer, topic: topic.to_owned(), partitions })
     }
 
     /// How many partitions the topic has; at least 1.

@@ -183,7 +183,9 @@ impl Story {
     /// The time that the story has come to.
     fn now_ms(&self) -> i64 {
         let (start, end) = (bounds(MONTHS[0]).0, bounds(MONTHS[2]).1);
-        start + ((end - 1 - start) as u128 * u128::from(self.told) / u128::from(self.events)) as i64
+        start
+            + ((end - 1 - start) as u128 * u128::from(self.told.min(self.events)) / u128::from(self.events))
+                as i64
     }
 
     fn step(&mut self, lane: usize) -> Step {
@@ -288,7 +290,7 @@ impl Story {
     /// Now or a little before; for one in 300 the first or last millisecond of a month.
     fn time(&mut self) -> i64 {
         let now = self.now_ms();
-        if self.told == self.events {
+        if self.told >= self.events {
             return bounds(MONTHS[2]).1 - 1;
         }
         if self.random.random_ratio(1, 300) {
