@@ -4,10 +4,12 @@
 //! and one line in [`Command`].
 
 mod audit;
+mod count;
 mod failure;
 pub mod ingest;
 mod kafka;
 pub mod process;
+mod recount;
 pub mod screen;
 mod setup;
 mod simulate;
@@ -58,7 +60,9 @@ struct Everywhere {
 #[derive(Debug, Subcommand)]
 enum Command {
     Audit(audit::Audit),
+    Count(count::Count),
     Ingest(ingest::Ingest),
+    Recount(recount::Recount),
     Setup(setup::Setup),
     Simulate(simulate::Simulate),
     Validate(validate::Validate),
@@ -74,6 +78,8 @@ impl Command {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Audit(command) => command.run(context).await,
+            Self::Count(command) => command.run(context).await,
+            Self::Recount(command) => command.run(context).await,
             Self::Ingest(command) => command.run(context).await,
             Self::Setup(command) => command.run(context).await,
             Self::Simulate(command) => command.run(context).await,

@@ -3,7 +3,7 @@ use std::mem;
 use super::rebuild::Rebuild;
 use crate::aggregate::{Fold, MeterName, OpenBlock};
 use crate::decode::{Decoded, Decoder, InvalidRules, Meter, Raw};
-use crate::dedup::{CacheFull, Occurrence, Verdict, Window};
+use crate::dedup::{Cache, CacheFull, Occurrence, Verdict, Window};
 use crate::event::{
     Aggregation, Content, DeadLetter, Event, EventKey, Identifier, Lane, MeterIndex, Outcome, Reason, Record,
     Rules, RulesHash, Trace,
@@ -83,6 +83,13 @@ impl LaneCounter {
             cut: CutCheck { expected: start.expected_epoch, seen: -1 },
             loss: None,
         })
+    }
+
+    /// For a log that is read from its first offset, 0, on.
+    pub fn from_start(lane: &Lane, rules: &Rules, cache: &Cache) -> Result<Self, super::IngestError> {
+        let window = Window::new(rules.dedup_window, 0, cache)?;
+        let start = Start { end: 0, window, window_from: 0, rebuild: None, expected_epoch: -1 };
+        Ok(Self::new(lane, rules, start)?)
     }
 
     pub fn lane(&self) -> &Lane {
