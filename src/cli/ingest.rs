@@ -5,9 +5,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::process::until_stopped;
 use super::setup::{open_store, topics};
-use super::{Context, Failure};
+use super::{Context, Exit, Failure};
 use crate::clock::Clock;
-use crate::pipeline;
+use crate::pipeline::{self, IngestError};
 use crate::telemetry::Readiness;
 
 /// Count what Kafka has into ClickHouse; start as many as wanted, they share the group
@@ -33,8 +33,12 @@ pub async fn start(
         return Ok(());
     }
     let Some(store) = open_store(context, &shutdown).await? else { return Ok(()) };
-    pipeline::ingest(settings, store, Clock::System, readiness, shutdown)
-        .await
-        .map_err(anyhow::Error::from)?;
-    Ok(())
+    pipeline::ingest(settings, store, Clock::System, readiness, shutdown).await.map_err(failure)
+}
+
+fn failure(error: IngestError) -> Failure {
+    match error {
+        IngestError::OtherGroup(message) => Failure::new(Exit::Config, message),
+        other => Failure::failed(other.to_string()),
+    }
 }

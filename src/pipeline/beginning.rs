@@ -7,7 +7,7 @@ use super::{IngestError, LaneCounter};
 use crate::aggregate::{BlockKind, LedgerRow};
 use crate::dedup::{Cache, Journal, Window};
 use crate::event::{Lane, Rules, RulesHash};
-use crate::flush::{FinishedBlock, Stores, TakeOver, take_over};
+use crate::flush::{FinishedBlock, Stores, TakeOver, TakeOverError, take_over};
 use crate::source::{Committed, Start};
 
 /// What a lane is begun with, whoever keeps the log, the group and the store.
@@ -45,9 +45,12 @@ impl<S: Stores> Beginner<'_, S> {
     /// Takes a lane over. `tenure_id` is random and new.
     pub async fn begin(&self, state: &LaneState, tenure_id: u128) -> Result<Begun, IngestError> {
         let LaneState { lane, committed, .. } = state;
-        let taken = take_over(self.store, lane, self.group, committed.as_ref(), tenure_id)
-            .await
-            .map_err(|error| IngestError::TakeOver(error.to_string()))?;
+        let taken = take_over(self.store, lane, self.group, committed.as_ref(), tenure_id).await.map_err(
+            |error| match error {
+                TakeOverError::OtherGroup { .. } => IngestError::OtherGroup(error.to_string()),
+                TakeOverError::Store { .. } => IngestError::TakeOver(error.to_string()),
+            },
+        )?;
         let place = self.place(state, &taken).await?;
         let first = first_blocks(state, &taken, place, self.rules.hash());
         let window_from = match (first.last(), taken.rows.last()) {

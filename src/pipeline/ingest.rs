@@ -16,8 +16,8 @@ use crate::source::{DeadLetters, KafkaError};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Readiness, ReadinessCheck};
 
-/// Why a session ended that was not asked to. A new one begins after a pause; nothing is lost or
-/// counted twice by it.
+/// Why a session ended that was not asked to. A new one begins after a pause, but for an error that
+/// no waiting mends; nothing is lost or counted twice by it.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     #[error(transparent)]
@@ -26,6 +26,11 @@ pub enum IngestError {
     Store(#[from] StoreError),
     #[error("{0}")]
     TakeOver(String),
+    /// No waiting mends this one.
+    #[error("{0}")]
+    OtherGroup(String),
+    #[error("stopping")]
+    Stopping,
     #[error(transparent)]
     TenureEnded(TenureEnded),
     #[error(transparent)]
@@ -125,22 +130,27 @@ pub async fn ingest(
             thread::Builder::new().name(format!("consumer-{number}")).spawn(move || keep_running(&session));
         threads.push(thread.map_err(|error| IngestError::Group { cause: error.to_string() })?);
     }
-    let ended =
-        tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+    let ended = tokio::task::spawn_blocking(move || {
+        threads.into_iter().try_for_each(|thread| {
+            let panicked = |_| Err(IngestError::Group { cause: "a consumer thread has panicked".into() });
+            thread.join().unwrap_or_else(panicked)
+        })
+    })
+    .await;
     garbage.abort();
-    if ended.unwrap_or(false) {
-        Ok(())
-    } else {
-        Err(IngestError::Group { cause: "a consumer thread has panicked".into() })
-    }
+    ended.unwrap_or_else(|error| Err(IngestError::Group { cause: error.to_string() }))
 }
 
-fn keep_running(session: &Session) {
+fn keep_running(session: &Session) -> Result<(), IngestError> {
     let mut pause = FIRST_PAUSE;
     loop {
         let began = crate::clock::instant();
         match session.run() {
-            SessionEnd::Stopped => return,
+            SessionEnd::Stopped => return Ok(()),
+            SessionEnd::Doubt(error @ IngestError::OtherGroup(_)) => {
+                session.shutdown.cancel();
+                return Err(error);
+            }
             SessionEnd::Doubt(error) => {
                 metrics::session_ended();
                 tracing::warn!("{error}; leaving the group and joining it anew");
@@ -152,7 +162,10 @@ fn keep_running(session: &Session) {
             pause = FIRST_PAUSE;
         }
         let until = crate::clock::instant() + pause;
-        while crate::clock::instant() < until && !session.shutdown.is_cancelled() {
+        while crate::clock::instant() < until {
+            if session.shutdown.is_cancelled() {
+                return Ok(());
+            }
             thread::sleep(Duration::from_millis(20));
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

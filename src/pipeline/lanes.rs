@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::dedup::Cache;
 use crate::event::Lane;
 use crate::flush::Publisher;
-use crate::source::{Client, DeadLetters, Fence, TopicDescription};
+use crate::source::{Client, Committed, DeadLetters, Fence, KafkaError, TopicDescription};
 use crate::store::{RecountRequest, Store};
 
 /// What every lane of a session is begun with.
@@ -47,8 +47,7 @@ impl Grounds<'_> {
             .rules
             .get(&*lane.topic)
             .ok_or_else(|| IngestError::UnknownTopic { topic: lane.topic.to_string() })?;
-        let committed = self.client.committed(&lane.topic, partition)?;
-        let (log_start, log_end) = self.client.watermarks().read(&lane.topic, partition)?;
+        let (committed, log_start, log_end) = self.look(&lane).await?;
         let beginner = Beginner {
             store: self.store,
             cache: self.cache,
@@ -90,6 +89,20 @@ impl Grounds<'_> {
             },
         };
         Ok(ReadyLane { counter: begun.counter, task, read_from: begun.read_from, recounts })
+    }
+}
+
+impl Grounds<'_> {
+    /// What the group and the broker say of a lane. The commit is read after the assignment: no
+    /// earlier owner can commit any more.
+    async fn look(&self, lane: &Lane) -> Result<(Option<Committed>, i64, i64), IngestError> {
+        let (watermarks, lane) = (self.client.watermarks(), lane.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let committed = watermarks.committed(&lane.topic, lane.partition)?;
+            let (start, end) = watermarks.read(&lane.topic, lane.partition)?;
+            Ok::<_, KafkaError>((committed, start, end))
+        });
+        Ok(looked.await.map_err(|error| IngestError::Group { cause: error.to_string() })??)
     }
 }
 

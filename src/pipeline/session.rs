@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -15,7 +16,7 @@ use crate::clock::{Clock, instant};
 use crate::dedup::Cache;
 use crate::event::Lane;
 use crate::flush::FinishedBlock;
-use crate::source::{Batch, Client, DeadLetters, Fence, Item, Rebalance};
+use crate::source::{Batch, Client, DeadLetters, Fence, Item, Rebalance, TopicDescription};
 use crate::store::{RecountRequest, Store};
 
 /// One membership in the group, from joining to leaving, on a thread of its own.
@@ -71,6 +72,8 @@ const POLL_RECORDS: usize = 2_000;
 const BLOCKED_BEFORE_PAUSE: Duration = Duration::from_secs(5);
 /// A block that is under way for longer makes the process not ready.
 const STALLED_AFTER: Duration = Duration::from_secs(15);
+/// Lanes that are taken over at the same time.
+const BEGUN_AT_ONCE: usize = 16;
 /// An event a lane; lanes are few.
 const EVENT_QUEUE: usize = 1_024;
 
@@ -123,8 +126,10 @@ impl Running<'_> {
             if remade.is_cancelled() {
                 return SessionEnd::Doubt(IngestError::TopicRemade);
             }
-            if let Err(error) = self.turn() {
-                return SessionEnd::Doubt(error);
+            match self.turn() {
+                Ok(()) => {}
+                Err(_) if self.session.shutdown.is_cancelled() => return SessionEnd::Stopped,
+                Err(error) => return SessionEnd::Doubt(error),
             }
         }
     }
@@ -243,6 +248,9 @@ impl Running<'_> {
         if batch.is_empty() {
             return Ok(());
         }
+        if let Some(cause) = batch.fatal_error() {
+            return Err(IngestError::Group { cause });
+        }
         let started = instant();
         let (slots, by_partition) = (&mut self.slots, &self.by_partition);
         let mut failure = None;
@@ -272,22 +280,34 @@ impl Running<'_> {
             topics.sort();
             topics.dedup();
             let described = self.client.describe_topics(&topics)?;
-            for (topic, partition) in lanes {
-                let Some(description) = described.iter().find(|described| described.name == topic) else {
-                    return Err(IngestError::UnknownTopic { topic });
-                };
-                let slot = self.slots.len();
-                let begun =
-                    self.session.runtime.block_on(self.grounds().begin(description, partition, slot))?;
-                offsets.push((topic.clone(), partition, begun.read_from));
-                self.by_partition.insert((topic, partition), slot);
-                self.open(begun);
+            for ((topic, partition), ready) in lanes.iter().zip(self.begin(&lanes, &described)?) {
+                offsets.push((topic.clone(), *partition, ready.read_from));
+                self.by_partition.insert((topic.clone(), *partition), self.slots.len());
+                self.open(ready);
             }
         }
         self.client.assign(&offsets)?;
         self.session.checks.assigned();
         self.show_held();
         Ok(())
+    }
+
+    /// Takes the lanes over, several at a time; each goes to the next free slot, in order.
+    fn begin(
+        &self,
+        lanes: &[(String, i32)],
+        described: &[TopicDescription],
+    ) -> Result<Vec<ReadyLane>, IngestError> {
+        let grounds = self.grounds();
+        let begin = async |(index, (topic, partition)): (usize, &(String, i32))| {
+            let description = described.iter().find(|described| described.name == *topic);
+            let description =
+                description.ok_or_else(|| IngestError::UnknownTopic { topic: topic.clone() })?;
+            grounds.begin(description, *partition, self.slots.len() + index).await
+        };
+        let all = stream::iter(lanes.iter().enumerate().map(begin)).buffered(BEGUN_AT_ONCE).try_collect();
+        let shutdown = &self.session.shutdown;
+        self.session.runtime.block_on(shutdown.run_until_cancelled(all)).unwrap_or(Err(IngestError::Stopping))
     }
 
     fn grounds(&self) -> Grounds<'_> {

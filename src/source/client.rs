@@ -113,15 +113,6 @@ impl Client {
             .map_err(|cause| KafkaError { action: format!("{action} {} partitions", lanes.len()), cause })
     }
 
-    /// The group's committed offset of a partition, `None` where there is none.
-    pub fn committed(&self, topic: &str, partition: i32) -> Result<Option<Committed>, KafkaError> {
-        let (offset, metadata) = self
-            .handle
-            .committed(topic, partition, REQUEST_TIMEOUT)
-            .map_err(|cause| KafkaError { action: format!("read commit of {topic}[{partition}]"), cause })?;
-        Ok((offset >= 0).then_some(Committed { offset, metadata }))
-    }
-
     /// The name and id of each topic.
     pub fn describe_topics(&self, topics: &[String]) -> Result<Vec<TopicDescription>, KafkaError> {
         let action = || format!("describe topics {}", topics.join(", "));
@@ -137,7 +128,7 @@ impl Client {
             .collect()
     }
 
-    /// A handle that reads watermarks from any thread.
+    /// Reads log bounds and commits from any thread.
     pub fn watermarks(&self) -> Watermarks {
         Watermarks(self.handle())
     }
@@ -148,7 +139,7 @@ impl Client {
     }
 }
 
-/// Reads log bounds beside the polling thread.
+/// Reads log bounds and the group's commits, beside the polling thread.
 #[derive(Clone)]
 pub struct Watermarks(Arc<Handle>);
 
@@ -160,6 +151,15 @@ impl Watermarks {
         Handle::new(properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
             .map(|handle| Self(Arc::new(handle)))
             .map_err(|cause| KafkaError { action: format!("connect to {}", settings.brokers), cause })
+    }
+
+    /// The group's committed offset of a partition, `None` where there is none.
+    pub fn committed(&self, topic: &str, partition: i32) -> Result<Option<Committed>, KafkaError> {
+        let (offset, metadata) = self
+            .0
+            .committed(topic, partition, REQUEST_TIMEOUT)
+            .map_err(|cause| KafkaError { action: format!("read commit of {topic}[{partition}]"), cause })?;
+        Ok((offset >= 0).then_some(Committed { offset, metadata }))
     }
 
     /// (log start, end of what may be read) of a lane's partition, now.
@@ -190,6 +190,13 @@ impl Batch {
 
     pub fn is_empty(&self) -> bool {
         self.0.messages().is_empty()
+    }
+
+    /// An error that this client does not recover from by itself.
+    pub fn fatal_error(&self) -> Option<String> {
+        let fatal =
+            self.0.messages().iter().find(|message| message.code() == ErrorCode::RD_KAFKA_RESP_ERR__FATAL);
+        fatal.map(|message| message.error_text())
     }
 
     /// Visits each item with the lane that `find` knows its partition by. `find` is asked once for

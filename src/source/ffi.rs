@@ -560,6 +560,17 @@ impl Message {
         self.raw().err
     }
 
+    /// What librdkafka says of a message that is an error.
+    pub fn error_text(&self) -> String {
+        // SAFETY: valid message; the string belongs to it or is static.
+        let text = unsafe { sys::rd_kafka_message_errstr(self.message) };
+        if text.is_null() {
+            return describe(self.code());
+        }
+        // SAFETY: as above.
+        unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    }
+
     /// Tells topics apart cheaply: the same for every message of one topic of one consumer.
     pub fn topic_key(&self) -> usize {
         self.raw().rkt as usize
