@@ -1,17 +1,22 @@
 //! Dropping rows that no reader sums any more.
 //!
-//! A partition goes when all of its blocks are garbage: hidden by the gate for longer than any
-//! reader takes, or prepared and overtaken: the lane's ledger has a greater rank, so its owner is
-//! past it. The order makes it safe against an owner that wakes up and publishes after all:
+//! A block is garbage when the gate has hidden it for longer than any reader takes, or when it was
+//! prepared and overtaken: the lane's ledger has a greater rank, so its owner is past it. A
+//! partition of nothing else is dropped. One that lies around for long because a few of its blocks
+//! still count (a loss, the end of a topic that is gone) is rewritten without the garbage.
 //!
-//! 1. The prepared rows go. `publish` copies the prepared row, so from here on it is refused.
+//! The order makes it safe against an owner that wakes up and publishes after all:
+//!
+//! 1. The garbage's prepared rows go. `publish` copies the prepared row, so it is refused from here
+//!    on.
 //! 2. Wait until a publish that had found its row before is in the ledger.
-//! 3. Read the ledger again. Only where the partition's blocks are still garbage, the ledger rows,
-//!    counts and service changes go, the ledger rows first.
+//! 3. Read the ledger again, and keep what counts after all. Then the ledger rows go, and last the
+//!    counts and service changes.
 //!
-//! A collection that ends in between is continued by the next one.
+//! A collection that ends in between is continued by the next one. That rows which don't count may
+//! go in any order is a property of the gate.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::client::{QUERY_TIMEOUT, execute, fetch};
@@ -22,65 +27,82 @@ use super::{Store, StoreError, gate};
 use crate::aggregate::{BlockId, LedgerRow};
 use crate::event::Lane;
 
-/// What a collection dropped.
+#[cfg(test)]
+mod tests;
+
+/// What a collection took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Garbage {
+    /// Partitions dropped or rewritten.
     pub partitions: usize,
-    /// Ledger rows that went with them.
+    /// Blocks that went with them.
     pub blocks: usize,
 }
 
-/// In the order of dropping: a ledger row never outlives its counts.
+/// After the prepared rows, in this order: a ledger row never outlives its counts.
 const TABLES_OF_BLOCKS: [&str; 3] = ["published", "counts", "service_changes"];
 
-/// The state of the ledger, as far as garbage goes.
-struct Ledger {
-    garbage: HashMap<BlockId, Partition>,
-    needed: HashSet<Partition>,
-    greatest: HashMap<Lane, (u64, u64, u128)>,
-    published: HashSet<BlockId>,
+/// What the ledger says of each partition's blocks.
+#[derive(Debug, Default)]
+struct Blocks {
+    needed: BTreeMap<Partition, BTreeSet<BlockId>>,
+    garbage: BTreeMap<Partition, BTreeSet<BlockId>>,
 }
 
 impl Store {
-    /// Drops what no reader sums any more. Takes a few minutes, most of them waiting. Any number of processes may do it
-    /// at once.
+    /// Takes away what no reader sums any more. It takes a few minutes, most of them waiting, where
+    /// there is anything. Any number of processes may do it at once.
     pub async fn collect_garbage(&self) -> Result<Garbage, StoreError> {
         let now_ms = self.server_now_ms().await?;
-        let closed: Vec<Partition> = self
-            .partitions()
-            .await?
+        let partitions = self.partitions().await?;
+        let blocks = self.blocks(now_ms).await?;
+        let chosen: Vec<Partition> = partitions
             .into_iter()
-            .filter(|partition| self.spans.is_closed(*partition, now_ms))
+            .filter(|partition| match (blocks.needed.get(partition), blocks.garbage.get(partition)) {
+                (None, _) => self.spans.is_closed(*partition, now_ms),
+                (Some(_), Some(_)) => self.spans.is_leftover(*partition, now_ms),
+                (Some(_), None) => false,
+            })
             .collect();
-        let prepared = self.prepared_rows().await?;
-        let ledger = self.ledger(now_ms).await?;
-        let needed = ledger.needed_by(&prepared);
-        let droppable: Vec<Partition> =
-            closed.into_iter().filter(|partition| !needed.contains(partition)).collect();
-        if droppable.is_empty() {
+        if chosen.is_empty() {
             return Ok(Garbage::default());
         }
-        for partition in &droppable {
-            self.drop_partition("prepared", *partition).await?;
+        for partition in &chosen {
+            self.clear("prepared", *partition, blocks.needed.get(partition)).await?;
         }
         tokio::time::sleep(Duration::from_secs(self.spans.publish.into())).await;
-        let ledger = self.ledger(now_ms).await?;
-        let mut dropped = Garbage::default();
-        for partition in droppable.iter().filter(|partition| !ledger.needed.contains(partition)) {
+        let after = self.blocks(now_ms).await?;
+        let mut collected = Garbage::default();
+        for partition in chosen {
             for table in TABLES_OF_BLOCKS {
-                self.drop_partition(table, *partition).await?;
+                self.clear(table, partition, after.needed.get(&partition)).await?;
             }
-            dropped.partitions += 1;
-            dropped.blocks += ledger.garbage.values().filter(|of| *of == partition).count();
+            collected.partitions += 1;
+            let none = BTreeSet::new();
+            let (garbage, needed) = (blocks.garbage.get(&partition), after.needed.get(&partition));
+            collected.blocks += garbage.unwrap_or(&none).difference(needed.unwrap_or(&none)).count();
         }
-        Ok(dropped)
+        Ok(collected)
     }
 
-    async fn drop_partition(&self, table: &str, partition: Partition) -> Result<(), StoreError> {
-        let Partition { level, bucket } = partition;
-        let sql = format!("ALTER TABLE {table} DROP PARTITION ({level}, {bucket})");
-        let action = || format!("drop partition ({level}, {bucket}) of {table}");
-        execute(self.client.query(&sql), QUERY_TIMEOUT, action).await
+    /// Leaves a partition of a table with the rows of the needed blocks alone.
+    async fn clear(
+        &self,
+        table: &str,
+        Partition { level, bucket }: Partition,
+        needed: Option<&BTreeSet<BlockId>>,
+    ) -> Result<(), StoreError> {
+        let action = || format!("drop garbage of partition ({level}, {bucket}) of {table}");
+        let Some(needed) = needed else {
+            let sql = format!("ALTER TABLE {table} DROP PARTITION ({level}, {bucket})");
+            return execute(self.client.query(&sql), QUERY_TIMEOUT, action).await;
+        };
+        let sql = format!(
+            "ALTER TABLE {table} DELETE IN PARTITION ({level}, {bucket}) WHERE block NOT IN {{blocks:Array(UInt128)}}
+            SETTINGS mutations_sync = 1"
+        );
+        let needed: Vec<u128> = needed.iter().map(|block| block.0).collect();
+        execute(self.client.query(&sql).param("blocks", needed), QUERY_TIMEOUT, action).await
     }
 
     /// The partitions of all tables of blocks.
@@ -94,16 +116,17 @@ impl Store {
         Ok(partitions.into_iter().map(|(level, bucket)| Partition { level, bucket }).collect())
     }
 
-    async fn prepared_rows(&self) -> Result<Vec<(LedgerRow, Partition)>, StoreError> {
+    /// The prepared rows are read first: one that is published in between is then known from both.
+    async fn blocks(&self, now_ms: i64) -> Result<Blocks, StoreError> {
         let query = self.client.query("SELECT ?fields FROM prepared");
         let records: Vec<LedgerRecord> = fetch(query, || "read prepared blocks".to_owned()).await?;
-        records.iter().map(|record| Ok((record.to_row()?, record.place()))).collect()
-    }
-
-    async fn ledger(&self, now_ms: i64) -> Result<Ledger, StoreError> {
-        let rows = self.published_rows().await?;
+        let prepared = records
+            .iter()
+            .map(|record| Ok((record.to_row()?, record.place())))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        let published = self.published_rows().await?;
         let hidden_before_ms = now_ms - i64::from(self.spans.grace) * 1000;
-        Ok(Ledger::of(rows, hidden_before_ms))
+        Ok(Blocks::of(&published, &prepared, hidden_before_ms))
     }
 }
 
@@ -114,47 +137,41 @@ const PARTITIONS: &str = "
     WHERE active AND database = {database:String} AND table IN {tables:Array(String)}
     ORDER BY level, bucket";
 
-impl Ledger {
-    /// A row is garbage that counts neither now nor as the ledger stood at `hidden_before_ms`.
-    fn of(rows: Vec<Published>, hidden_before_ms: i64) -> Self {
-        let blocks = |rows: &[Published]| -> HashSet<BlockId> {
-            gate::counting(rows.iter().map(|published| published.row.clone()).collect())
-                .iter()
-                .map(|row| row.block)
-                .collect()
-        };
-        let earlier: Vec<Published> =
-            rows.iter().filter(|row| row.published_at_ms <= hidden_before_ms).cloned().collect();
-        let earlier_blocks: HashSet<BlockId> = earlier.iter().map(|row| row.row.block).collect();
-        let (counting, counting_earlier) = (blocks(&rows), blocks(&earlier));
-        let mut ledger = Self {
-            garbage: HashMap::new(),
-            needed: HashSet::new(),
-            greatest: HashMap::new(),
-            published: rows.iter().map(|row| row.row.block).collect(),
-        };
-        for Published { row, partition, .. } in rows {
-            let hidden = earlier_blocks.contains(&row.block)
-                && !counting.contains(&row.block)
-                && !counting_earlier.contains(&row.block);
-            if hidden {
-                ledger.garbage.insert(row.block, partition);
-            } else {
-                ledger.needed.insert(partition);
-            }
-            let rank = row.rank();
-            let greatest = ledger.greatest.entry(row.lane).or_insert(rank);
-            *greatest = rank.max(*greatest);
+impl Blocks {
+    fn of(published: &[Published], prepared: &[(LedgerRow, Partition)], hidden_before_ms: i64) -> Self {
+        let mut blocks = Self::default();
+        let garbage = hidden_for_long(published, hidden_before_ms);
+        for row in published {
+            blocks.put(row.row.block, row.partition, garbage.contains(&row.row.block));
         }
-        ledger
+        let known: HashSet<BlockId> = published.iter().map(|row| row.row.block).collect();
+        let mut greatest: HashMap<&Lane, (u64, u64, u128)> = HashMap::new();
+        for Published { row, .. } in published {
+            let rank = greatest.entry(&row.lane).or_insert_with(|| row.rank());
+            *rank = row.rank().max(*rank);
+        }
+        for (row, partition) in prepared.iter().filter(|(row, _)| !known.contains(&row.block)) {
+            let overtaken = greatest.get(&row.lane).is_some_and(|greatest| *greatest > row.rank());
+            blocks.put(row.block, *partition, overtaken);
+        }
+        blocks
     }
 
-    /// Partitions of blocks that count, or may still be published.
-    fn needed_by(&self, prepared: &[(LedgerRow, Partition)]) -> HashSet<Partition> {
-        let waiting = prepared.iter().filter(|(row, _)| {
-            let overtaken = self.greatest.get(&row.lane).is_some_and(|greatest| *greatest > row.rank());
-            !self.published.contains(&row.block) && !overtaken
-        });
-        self.needed.iter().copied().chain(waiting.map(|(_, partition)| *partition)).collect()
+    fn put(&mut self, block: BlockId, partition: Partition, is_garbage: bool) {
+        let side = if is_garbage { &mut self.garbage } else { &mut self.needed };
+        side.entry(partition).or_default().insert(block);
     }
+}
+
+/// The blocks that count neither now nor as the ledger stood at `hidden_before_ms`.
+fn hidden_for_long(published: &[Published], hidden_before_ms: i64) -> HashSet<BlockId> {
+    let earlier: Vec<&Published> =
+        published.iter().filter(|row| row.published_at_ms <= hidden_before_ms).collect();
+    let mut hidden: HashSet<BlockId> = earlier.iter().map(|row| row.row.block).collect();
+    for counting in [gate::counting(published.iter().collect()), gate::counting(earlier)] {
+        for row in counting {
+            hidden.remove(&row.row.block);
+        }
+    }
+    hidden
 }

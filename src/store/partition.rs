@@ -6,8 +6,8 @@
 //!
 //! A partition may be dropped when none of its blocks counts or can still be published. For that
 //! nothing may enter it any more: a block's inserts end within `Spans::insert` of its bucket's end
-//! by the server's clock, or the block is given up; garbage collection looks at a partition only
-//! `Spans::grace` after its end. So what is read then is all that there will ever be.
+//! by the server's clock, or the block is given up; garbage collection leaves a partition alone for
+//! twice as long. So what is read then is all that there will ever be.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,32 +17,39 @@ use super::{Store, StoreError};
 use crate::aggregate::LedgerRow;
 use crate::clock;
 
-/// How long things take at most. The defaults are safe; tests have no day to spend.
+const MINUTE: u32 = 60;
+const HOUR: u32 = 60 * MINUTE;
+const DAY: u32 = 24 * HOUR;
+
+/// How long things take at most, in seconds. The defaults are safe; tests have no day to spend.
 #[derive(Clone, Debug)]
 pub struct Spans {
-    /// Seconds of a bucket by level; the last one holds for all greater levels. Live blocks are
-    /// rolled after 10 minutes, their rolls after 4 hours, 4 days, 96 days (see `rolling`), so that
-    /// each level has five to ten partitions at a time.
+    /// Of a bucket, by level; the last one holds for all greater levels. Room flush rolls live
+    /// blocks after 10 minutes and 16 of a level into one of the next, after 3 hours, 2 days, 4
+    /// weeks: so a level has some five to ten partitions at a time.
     pub buckets: [u32; 4],
-    /// Seconds after its bucket's end in which a block's inserts end.
+    /// From the end of a live block's bucket to the end of its inserts.
     pub insert: u32,
-    /// Seconds that hidden rows stay, and after a bucket's end that it is left alone. Longer than
-    /// `insert`, and longer than a reader takes from the gate to its rows.
+    /// The same for rolls, which copy what thousands of blocks counted.
+    pub roll: u32,
+    /// That hidden rows stay: longer than a reader takes from the gate to its rows.
     pub grace: u32,
-    /// Seconds in which a publish that has found its prepared row has put it into the ledger.
+    /// From a publish that has found its prepared row to the row in the ledger.
     pub publish: u32,
+    /// After a partition's end until garbage is taken out of it by itself, where one of its blocks
+    /// still counts: that rewrites the partition.
+    pub leftover: u32,
 }
 
 impl Default for Spans {
     fn default() -> Self {
-        const MINUTE: u32 = 60;
-        const HOUR: u32 = 60 * MINUTE;
-        const DAY: u32 = 24 * HOUR;
         Self {
             buckets: [2 * MINUTE, HOUR, DAY, 30 * DAY],
             insert: 5 * MINUTE,
+            roll: HOUR,
             grace: 10 * MINUTE,
             publish: 2 * MINUTE,
+            leftover: DAY,
         }
     }
 }
@@ -52,36 +59,43 @@ impl Spans {
         self.buckets[usize::from(level).min(self.buckets.len() - 1)].max(1)
     }
 
+    fn inserting(&self, level: u8) -> u32 {
+        if level == 0 { self.insert } else { self.roll }
+    }
+
     fn partition(&self, level: u8, server_now_ms: i64) -> Partition {
         let now = u32::try_from(server_now_ms / 1000).unwrap_or(0);
         Partition { level, bucket: now - now % self.bucket(level) }
     }
 
-    fn end_ms(&self, partition: Partition) -> i64 {
-        (i64::from(partition.bucket) + i64::from(self.bucket(partition.level))) * 1000
+    /// Whether the partition's span ended more than `seconds` ago.
+    fn ended(&self, partition: Partition, seconds: u32, server_now_ms: i64) -> bool {
+        let end = i64::from(partition.bucket) + i64::from(self.bucket(partition.level));
+        server_now_ms >= (end + i64::from(seconds)) * 1000
     }
 
-    /// Whether a block of the partition may still be given to the store.
-    fn takes_blocks(&self, partition: Partition, server_now_ms: i64) -> bool {
-        server_now_ms < self.end_ms(partition) + i64::from(self.insert) * 1000
-    }
-
-    /// Whether nothing can enter the partition any more, for certain.
+    /// Whether nothing can enter the partition any more. Twice what inserts may take: the server's
+    /// clock is read through a network.
     pub(super) fn is_closed(&self, partition: Partition, server_now_ms: i64) -> bool {
-        server_now_ms >= self.end_ms(partition) + i64::from(self.grace) * 1000
+        let after = self.grace.max(2 * self.inserting(partition.level));
+        self.ended(partition, after, server_now_ms)
+    }
+
+    pub(super) fn is_leftover(&self, partition: Partition, server_now_ms: i64) -> bool {
+        self.is_closed(partition, server_now_ms) && self.ended(partition, self.leftover, server_now_ms)
     }
 }
 
-/// How long a reading of the server's clock is good for.
-const SYNCHRONIZE_EVERY: Duration = Duration::from_secs(60);
-
-/// (level, bucket) of the tables that have blocks' rows.
+/// (level, bucket): of the tables that have blocks' rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Partition {
     pub level: u8,
     /// Epoch seconds of its start.
     pub bucket: u32,
 }
+
+/// How long a reading of the server's clock is good for.
+const SYNCHRONIZE_EVERY: Duration = Duration::from_secs(60);
 
 /// The server's clock as last read: at the instant it said so many epoch milliseconds.
 #[derive(Default)]
@@ -111,12 +125,13 @@ impl Store {
 
     /// Gives a block up whose inserts took so long that its partition may be garbage by now.
     pub(super) async fn check_open(&self, partition: Partition, row: &LedgerRow) -> Result<(), StoreError> {
-        if self.spans.takes_blocks(partition, self.server_now_ms().await?) {
+        let limit = self.spans.inserting(partition.level);
+        if !self.spans.ended(partition, limit, self.server_now_ms().await?) {
             return Ok(());
         }
         Err(StoreError::Refused {
             action: format!("insert block {} of {}", row.block, row.lane),
-            cause: format!("it took more than {} s; insert it anew", self.spans.insert),
+            cause: format!("it took more than {limit} s; insert it anew"),
         })
     }
 

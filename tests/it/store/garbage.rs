@@ -10,7 +10,8 @@ use odometer::store::{Garbage, Spans};
 use super::{Writer, calls, number, servers, total, user};
 
 /// Everything within seconds.
-const QUICK: Spans = Spans { buckets: [1, 1, 1, 1], insert: 3, grace: 4, publish: 1 };
+const QUICK: Spans =
+    Spans { buckets: [1, 1, 1, 1], insert: 2, roll: 2, grace: 4, publish: 1, leftover: 3600 };
 const CLOSED: Duration = Duration::from_secs(6);
 
 async fn stored_blocks(client: &clickhouse::Client) -> (u128, u128, u128) {
@@ -121,10 +122,31 @@ async fn a_publish_that_overtakes_the_collection_keeps_its_rows() {
         roll.tenure, roll.sequence, roll.block.0
     );
     client.query_raw(&sql).execute().await.unwrap();
-    assert_eq!(collection.await.unwrap().partitions, 0);
+    assert_eq!(collection.await.unwrap().blocks, 0);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(total(&client).await, 7);
     assert_eq!(number(&client, "SELECT count() FROM ledger").await, 2);
+}
+
+#[tokio::test]
+async fn garbage_beside_what_still_counts_goes_too() {
+    let (store, settings) = servers::new_store("beside").await;
+    let store = store.with_spans(Spans { buckets: [3600; 4], leftover: 0, ..QUICK });
+    let client = user(&settings);
+    let mut writer = Writer::new(&store, "topic", 0);
+    let covered = [writer.live(&[calls("acme", 1)]).await, writer.live(&[calls("acme", 2)]).await];
+    let alone = writer.live(&[calls("acme", 4)]).await;
+    let roll = writer.roll(&covered).await;
+    tokio::time::sleep(CLOSED).await;
+    // With buckets of an hour all live blocks share one; taken as one of a second it ended long ago.
+    let store = store.with_spans(Spans { leftover: 0, ..QUICK });
+    let collected = store.collect_garbage().await.unwrap();
+    assert_eq!(collected, Garbage { partitions: 1, blocks: 2 });
+    assert_eq!(stored_blocks(&client).await, (2, 2, 2));
+    assert_eq!(total(&client).await, 7);
+    let history = store.history(&writer.lane).await.unwrap();
+    assert_eq!(history.rows, [roll, alone]);
+    assert_eq!(store.collect_garbage().await.unwrap(), Garbage::default());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +179,7 @@ async fn readers_notice_nothing() {
     });
     let mut writer = Writer::new(&store, "topic", 0);
     let (started, mut rows, mut written) = (std::time::Instant::now(), Vec::new(), 0);
-    while started.elapsed() < Duration::from_secs(20) {
+    while started.elapsed() < Duration::from_secs(12) {
         rows.push(writer.live(&[calls("acme", 1)]).await);
         written += 1;
         if rows.len() % 5 == 0 {
