@@ -120,8 +120,10 @@ fn each_fixture_ends_as_the_table_says() {
 #[test]
 fn there_is_a_fixture_for_each_reason_that_a_format_can_give() {
     let impossible = [
-        // A log without an id is known by its hash; a batch has no event without a time.
+        // A log without an id is known by its hash, and its time is a number or bad; a batch has no
+        // event without a time.
         ("kafka-log", Reason::MissingId),
+        ("kafka-log", Reason::MissingTime),
         ("batch", Reason::MissingTime),
         ("batch", Reason::BadTime),
     ];

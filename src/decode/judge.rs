@@ -196,7 +196,7 @@ impl Judge {
 
         let organization = envelope.organization()?;
         let id = envelope.id.ok_or_else(|| fault(Reason::MissingId, "id is absent or empty"))?;
-        let time_ms = time(raw.envelope.time_ms, "time is absent", "time is no RFC 3339 time")?;
+        let time_ms = time(raw.envelope.time_ms)?;
         let body = match taker {
             Taker::Requests(meters) => {
                 service(raw.service)?;
@@ -229,7 +229,9 @@ impl Judge {
         self.check_values(&self.of_requests, values)?;
 
         let organization = envelope.organization()?;
-        let time_ms = time(raw.envelope.time_ms, "started_at is absent", "started_at is no number")?;
+        let Field::Found(time_ms) = raw.envelope.time_ms else {
+            return Err(fault(Reason::BadTime, "started_at is no number").into());
+        };
         charges.clear();
         charges.push(Charge { meter: API_CALLS_INDEX, quantity: 1 });
         match raw.routed {
@@ -400,11 +402,11 @@ fn not_empty<'a>(text: Option<&'a str>, name: &str) -> Result<&'a str, Fault> {
     text.filter(|text| !text.is_empty()).ok_or_else(|| malformed(format!("{name} is absent or empty")))
 }
 
-fn time(time_ms: Field<i64>, absent: &'static str, wrong: &'static str) -> Result<i64, Fault> {
+fn time(time_ms: Field<i64>) -> Result<i64, Fault> {
     match time_ms {
         Field::Found(time_ms) => Ok(time_ms),
-        Field::Absent => Err(fault(Reason::MissingTime, absent)),
-        Field::Wrong | Field::Twice => Err(fault(Reason::BadTime, wrong)),
+        Field::Absent => Err(fault(Reason::MissingTime, "time is absent")),
+        Field::Wrong | Field::Twice => Err(fault(Reason::BadTime, "time is no RFC 3339 time")),
     }
 }
 
