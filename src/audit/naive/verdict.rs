@@ -127,7 +127,7 @@ impl NaiveReader {
 
         // Missing, bad, ignored.
         let organization = present(organization, Reason::MissingOrganization)?;
-        let time_ms = time(&raw.time_ms)?;
+        let Field::Found(time_ms) = raw.time_ms else { return Err(Judged::Rejected(Reason::BadTime)) };
         let charges = match raw.routed {
             Field::Found(true) => self.charges(Some(1), &meters, &raw.values)?,
             Field::Found(false) | Field::Absent => return Err(Judged::Ignored(Ignored::Unrouted)),
