@@ -30,7 +30,7 @@ pub mod webhook;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
@@ -89,6 +89,9 @@ pub enum OpenError {
     Webhooks(#[from] webhook::SettingsError),
 }
 
+/// Called with each organization whose account changed.
+pub type OnChange = Box<dyn Fn(&str) + Send + Sync>;
+
 /// The accounts of one installation.
 pub struct Accounts {
     database: Database,
@@ -96,6 +99,7 @@ pub struct Accounts {
     test_clock: Option<test_clock::Known>,
     secret: secret::Secret,
     directory: OnceCell<Arc<Directory>>,
+    on_change: OnceLock<OnChange>,
     key_uses: KeyUses,
     webhooks: Webhooks,
 }
@@ -108,8 +112,8 @@ impl Accounts {
         let secret = secret::stored(&database, "hash").await?;
         let test_clock = if settings.test_clock { Some(test_clock::open(&database).await?) } else { None };
         let clock = test_clock.as_ref().map_or(Clock::System, test_clock::Known::clock);
-        let (directory, key_uses) = (OnceCell::new(), KeyUses::default());
-        let accounts = Self { database, clock, test_clock, secret, directory, key_uses, webhooks };
+        let (directory, on_change, key_uses) = (OnceCell::new(), OnceLock::new(), KeyUses::default());
+        let accounts = Self { database, clock, test_clock, secret, directory, on_change, key_uses, webhooks };
         accounts.ensure_license_key().await?;
         Ok(accounts)
     }
@@ -117,6 +121,14 @@ impl Accounts {
     /// The clock that everything of this installation goes by.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Whom to tell, once the directory is loaded, of accounts that changed here or elsewhere. The
+    /// first one stays.
+    pub fn on_change(&self, tell: OnChange) {
+        if self.on_change.set(tell).is_err() {
+            tracing::error!("listen to accounts: somebody listens already");
+        }
     }
 
     /// The database, for rooms that keep their own tables in it. They read through it and write
@@ -136,6 +148,17 @@ impl Accounts {
 
     pub async fn organization(&self, organization: &str) -> AccountResult<OrganizationAnswer> {
         Ok(self.account(organization).await?.answer(self.clock.now_ms()))
+    }
+
+    /// Every account, by id.
+    pub async fn organizations(&self, page: &Page) -> AccountResult<List<OrganizationAnswer>> {
+        let sql = "SELECT id FROM organizations WHERE id > $1 ORDER BY id LIMIT $2";
+        let rows = self.database.fetch_all(sql, database::values![page.after(), page.fetch()]).await?;
+        let mut answers = Vec::with_capacity(rows.len());
+        for row in &rows {
+            answers.push(self.organization(row.text(0)?).await?);
+        }
+        Ok(page.list(answers, |answer| answer.id.clone()))
     }
 
     /// Checks the account log's hash chain: the number of its entries, or where it breaks.
@@ -201,4 +224,10 @@ pub(crate) fn identifier(kind: &str) -> String {
     let since_epoch = u64::try_from(Clock::System.now_ms()).unwrap_or(0);
     let uuid = uuid::Builder::from_unix_timestamp_millis(since_epoch, &secret::random()).into_uuid();
     format!("{kind}_{}", uuid.simple())
+}
+
+impl std::fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accounts").field("clock", &self.clock).finish_non_exhaustive()
+    }
 }

@@ -13,13 +13,17 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::snapshot::Snapshots;
 use crate::telemetry::Readiness;
 
+mod accounts;
 mod caller;
+mod entitlement;
 pub mod extract;
 mod health;
+mod idempotency;
 mod listen;
 mod openapi;
 pub mod page;
@@ -68,6 +72,7 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 #[derive(Clone)]
 pub struct App {
     snapshots: Snapshots,
+    accounts: Arc<Accounts>,
     readiness: Readiness,
     render_metrics: RenderMetrics,
     clock: Clock,
@@ -84,6 +89,7 @@ impl App {
     pub fn new(
         settings: Settings,
         snapshots: Snapshots,
+        accounts: Arc<Accounts>,
         readiness: Readiness,
         render_metrics: RenderMetrics,
         clock: Clock,
@@ -91,6 +97,7 @@ impl App {
     ) -> Self {
         Self {
             snapshots,
+            accounts,
             readiness,
             render_metrics,
             clock,
@@ -124,6 +131,9 @@ fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(usage::routes())
         .merge(series::routes())
         .merge(stream::routes())
+        .merge(entitlement::routes())
+        .merge(accounts::routes())
+        .route_layer(from_fn_with_state(app.clone(), idempotency::once))
         .route_layer(from_fn_with_state(app.clone(), caller::authenticate))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(shield::end_in_time))

@@ -5,11 +5,14 @@
 
 pub mod changes;
 pub mod completeness;
+mod cost;
 pub mod deployment;
+pub mod entitlement;
 mod follow;
 mod ledger;
 pub mod progress;
 mod partitions;
+mod plans;
 mod publish;
 pub mod register;
 pub mod series;
@@ -19,8 +22,10 @@ pub mod usage;
 mod watermarks;
 
 pub use deployment::Deployment;
+pub use entitlement::{Entitlement, FailPolicy};
 pub use follow::follow;
 pub use partitions::watch_partitions;
+pub use plans::Plans;
 pub use publish::{PublishError, Publisher, TopicSettings};
 pub use service::{SnapshotError, Snapshots};
 pub use usage::Usage;

@@ -28,7 +28,7 @@ pub struct Account {
     pub version: i64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Trialing,
@@ -38,7 +38,7 @@ pub enum Status {
 }
 
 /// The organization as the API answers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OrganizationAnswer {
     pub id: String,
     pub name: String,
@@ -49,11 +49,13 @@ pub struct OrganizationAnswer {
     pub status: Status,
     /// To be on Plus, now or after the trial, a payment method must be set up.
     pub payment_method_required: bool,
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Time,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TrialAnswer {
+    #[schema(value_type = String, format = DateTime)]
     pub ends_at: Time,
     /// The plan that follows.
     pub then: Plan,

@@ -16,30 +16,33 @@ use super::{Accounts, List, Page, identifier};
 /// A key reads `odo_ID_SECRET`.
 const PREFIX: &str = "odo_";
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewApiKey {
     pub role: Role,
     pub name: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApiKey {
     pub id: String,
     pub role: Role,
     pub name: String,
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Time,
     /// To the minute; `null` where it was never used.
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     pub last_used_at: Option<Time>,
 }
 
 /// The only answer that shows a key.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CreatedApiKey {
     pub id: String,
     pub role: Role,
     pub name: String,
     pub key: String,
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Time,
 }
 

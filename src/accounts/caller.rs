@@ -7,7 +7,7 @@ use super::error::{AccountError, AccountResult};
 use super::idempotency::Pending;
 
 /// What an API key may do in its organization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything that is the organization's own.

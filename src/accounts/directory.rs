@@ -170,12 +170,14 @@ impl Accounts {
         }
     }
 
-    /// Takes in what other processes changed; answers the organizations concerned. Nothing where
-    /// no directory is loaded.
+    /// Takes in what was changed, here and elsewhere, and tells who listens; answers the
+    /// organizations concerned. Nothing where no directory is loaded.
     pub async fn catch_up(&self) -> DatabaseResult<Vec<String>> {
-        match self.directory.get() {
-            Some(directory) => directory.catch_up(&self.database).await,
-            None => Ok(Vec::new()),
+        let Some(directory) = self.directory.get() else { return Ok(Vec::new()) };
+        let changed = directory.catch_up(&self.database).await?;
+        if let Some(tell) = self.on_change.get() {
+            changed.iter().for_each(|organization| tell(organization));
         }
+        Ok(changed)
     }
 }

@@ -23,7 +23,7 @@ use super::secret::{base64, from_base64, hex, random};
 pub const RENEWED_BEFORE_MS: i64 = 30 * 86_400_000;
 
 /// What runtimes fetch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct License {
     /// A JSON text, [`Payload`]; the signature is over exactly these bytes.
     pub payload: String,
@@ -48,7 +48,7 @@ pub struct Payload {
     pub support_plan: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LicenseKey {
     pub version: String,
     /// 32 bytes, in base64.

@@ -17,7 +17,7 @@ use super::subscription::{OperatorConsent, PaymentMethodSet, Subscription, Trial
 use super::validate::Checks;
 use super::{Accounts, identifier};
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignUp {
     #[serde(default)]
@@ -27,13 +27,13 @@ pub struct SignUp {
     pub region: String,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanRequest {
     pub plan: Plan,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegionsRequest {
     pub regions: Vec<String>,
@@ -180,9 +180,10 @@ impl Accounts {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SalesRequestAnswer {
     pub id: String,
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Time,
 }
 

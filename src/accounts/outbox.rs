@@ -45,18 +45,20 @@ impl<'a> Notice<'a> {
 }
 
 /// An event as operators see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OutboxEvent {
     pub id: String,
     #[serde(rename = "type")]
     pub event_type: String,
     pub organization: String,
+    #[schema(value_type = String, format = DateTime)]
     pub timestamp: Time,
+    #[schema(value_type = Object)]
     pub data: Json,
     pub delivery: Delivery,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Delivery {
     /// `pending` until a webhook took it (also where none is configured), `delivered`, or `failed`
     /// after three days.

@@ -21,7 +21,7 @@ use super::{Accounts, List, Page, identifier};
 /// The digits of a card number: ISO/IEC 7812 has 8 to 19, the networks in use 12 to 19.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 12..=19;
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPaymentMethod {
     pub token: String,
@@ -31,13 +31,14 @@ pub struct NewPaymentMethod {
     pub exp: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PaymentMethod {
     pub id: String,
     pub brand: String,
     pub last4: String,
     pub exp: String,
     pub default: bool,
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Time,
 }
 

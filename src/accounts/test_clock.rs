@@ -17,9 +17,10 @@ use super::database::{Database, DatabaseError, DatabaseResult, Row, Transaction,
 use super::error::{AccountError, AccountResult};
 use super::validate::Checks;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestClock {
+    #[schema(value_type = String, format = DateTime)]
     pub now: Time,
 }
 

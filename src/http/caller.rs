@@ -11,19 +11,12 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{App, Problem};
+pub use crate::accounts::Role;
+use crate::accounts::api_key::KeyHolder;
+use crate::accounts::{AccountError, Actor};
 
 #[cfg(test)]
 mod tests;
-
-/// What an API key may do within its organization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    Admin,
-    /// Looks, and changes nothing.
-    Viewer,
-    /// A gateway: fetches the licence and asks entitlements.
-    Runtime,
-}
 
 /// Who sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +34,16 @@ impl Caller {
             Self::Operator => Ok(()),
             Self::Member { organization: own, .. } if **own == *organization => Ok(()),
             Self::Member { .. } => Err(Problem::organization_not_found(organization)),
+        }
+    }
+
+    /// As the room accounts knows them.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Operator => Actor::Operator,
+            Self::Member { organization, role, key_id } => {
+                Actor::Key { id: key_id.to_string(), organization: organization.to_string(), role: *role }
+            }
         }
     }
 
@@ -104,7 +107,7 @@ impl Tokens {
 
 /// Lets a request on only with a token that is known, and notes whose it is.
 pub async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match identify(&app, request.headers()) {
+    match identify(&app, request.headers()).await {
         Ok(caller) => {
             if let Err(problem) = app.rates.take(&caller) {
                 return problem.into_response();
@@ -116,9 +119,16 @@ pub async fn authenticate(State(app): State<App>, mut request: Request, next: Ne
     }
 }
 
-fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     let token = bearer_token(headers)?;
-    app.tokens.caller(token).ok_or_else(|| Problem::unauthorized("The bearer token is not known."))
+    if let Some(caller) = app.tokens.caller(token) {
+        return Ok(caller);
+    }
+    let holder = app.accounts.authenticate(token).await.map_err(AccountError::from);
+    let holder = holder.map_err(|error| app.refuse(error))?;
+    let KeyHolder { id, organization, role } =
+        holder.ok_or_else(|| Problem::unauthorized("The bearer token is not known."))?;
+    Ok(Caller::Member { organization: organization.into(), role, key_id: id.into() })
 }
 
 fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {

@@ -30,6 +30,7 @@ const PATH: &str = "/openapi.json";
     modifiers(&Bearer),
     tags(
         (name = "usage", description = "What an organization used"),
+        (name = "accounts", description = "Organizations, their plans, regions, licenses, keys and payment methods"),
         (name = "operation", description = "Whether the process is well; no token is needed"),
     ),
     paths(openapi_json),
@@ -69,7 +70,10 @@ impl IntoResponses for Problem {
             ("400", "The request can't be read"),
             ("401", "No token, or one that is not known"),
             ("403", "The token's role does not allow this"),
+            ("402", "Plan plus needs a payment method"),
             ("404", "No such organization, or the token does not reach it"),
+            ("409", "What is there already, or was changed meanwhile, stands against it"),
+            ("422", "The request is read, but its values can't be taken"),
             ("429", "Too many requests; Retry-After says when to come back"),
             ("500", "Something is wrong in odometer"),
             ("503", "What is needed does not answer, or too much is asked at once"),

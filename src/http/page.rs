@@ -49,7 +49,7 @@ pub fn page_limit(limit: Option<usize>, default: usize, greatest: usize) -> Resu
 }
 
 /// Cursors are opaque to clients.
-fn encode_cursor<K: Serialize>(key: &K) -> String {
+pub(super) fn encode_cursor<K: Serialize>(key: &K) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).expect("a cursor is plain data"))
 }
 

@@ -114,6 +114,14 @@ impl Problem {
         )
     }
 
+    pub fn accounts_unavailable() -> Self {
+        Self::unavailable(
+            "accounts-unavailable",
+            "The accounts database does not answer",
+            "It could not be reached; try again as Retry-After says.",
+        )
+    }
+
     pub fn unavailable(
         slug: &'static str,
         title: &'static str,

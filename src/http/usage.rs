@@ -55,6 +55,14 @@ impl From<SnapshotError> for Problem {
                 tracing::warn!(%cause, "answer a request");
                 if cause.is_unreachable() { Self::store_unavailable() } else { Self::internal() }
             }
+            SnapshotError::Accounts(cause) => {
+                tracing::warn!(%cause, "answer a request");
+                Self::accounts_unavailable()
+            }
+            SnapshotError::Rating(cause) => {
+                tracing::error!(%cause, "answer a request");
+                Self::internal()
+            }
             SnapshotError::Silent { .. } => {
                 Self::unavailable("region-unavailable", "A region does not answer", error.to_string())
             }

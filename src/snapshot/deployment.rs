@@ -124,6 +124,34 @@ impl Deployment {
         }
     }
 
+    /// What is known of an organization that used nothing here, where that is in memory.
+    pub(super) fn nothing_in_memory(&self, month: Month) -> Option<Figures> {
+        let view = self.view()?;
+        Some(figures(Totals::default(), month, view.as_of, &view.standing))
+    }
+
+    /// What is known of an organization that used nothing here.
+    pub(super) async fn nothing(&self, month: Month) -> Result<Figures, StoreError> {
+        let as_of = self.clock.now();
+        let standing = match self.view() {
+            Some(view) => view.standing.clone(),
+            None => self.read_standing().await?,
+        };
+        Ok(figures(Totals::default(), month, as_of, &standing))
+    }
+
+    /// An organization's counts of the month by hour, and its service events of all times.
+    pub(super) async fn history(
+        &self,
+        organization: &str,
+        month: Month,
+    ) -> Result<(Vec<CountRow>, Vec<ServiceRow>), StoreError> {
+        tokio::try_join!(
+            self.read_counts(organization, month),
+            self.store.services_of_organization(organization)
+        )
+    }
+
     fn know(&self, organization: &str) {
         if let Some(view) = self.view() {
             view.table.know(organization);

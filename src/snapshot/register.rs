@@ -75,6 +75,8 @@ impl Service {
 pub struct Catalog {
     services: BTreeMap<(Arc<str>, Box<str>), Service>,
     counts: BTreeMap<Arc<str>, ServiceCounts>,
+    /// The time of the latest event, stale or not.
+    latest_ms: Option<i64>,
 }
 
 impl Catalog {
@@ -94,6 +96,7 @@ impl Catalog {
 
     /// Takes one event in; returns whether a count changed. `region` is the row's, shared.
     pub fn apply(&mut self, region: &Arc<str>, row: &ServiceRow) -> bool {
+        self.latest_ms = self.latest_ms.max(Some(row.time_ms));
         let stamp = Arc::new(Stamp {
             version: row.version,
             time_ms: row.time_ms,
@@ -121,6 +124,11 @@ impl Catalog {
     /// By region; a region whose services are all gone is still listed.
     pub fn by_region(&self) -> impl Iterator<Item = (&Arc<str>, ServiceCounts)> {
         self.counts.iter().map(|(region, counts)| (region, *counts))
+    }
+
+    /// Epoch milliseconds of the latest event: from then on the catalog is as it is now.
+    pub fn latest_ms(&self) -> Option<i64> {
+        self.latest_ms
     }
 
     pub fn total(&self) -> ServiceCounts {

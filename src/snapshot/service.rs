@@ -7,15 +7,18 @@ use tokio::sync::watch;
 
 use super::changes::Changes;
 use super::deployment::Deployment;
+use super::plans::{self, Plans};
 use super::series::{Point, Series, catalog_points};
 use super::usage::{Figures, PUBLISHED_SERVICES, SERVICES, Usage, lay_out};
+use crate::accounts::{Account, AccountError};
 use crate::clock::Clock;
 use crate::event::API_CALLS;
 use crate::month::Month;
+use crate::rating::{Estimate, RatingError};
 use crate::store::{SeriesQuery, StoreError};
 
 /// Another region that takes longer than this to answer, or whose figures are older, is silent.
-const REGION_DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const REGION_DEADLINE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -23,6 +26,10 @@ pub enum SnapshotError {
     Store(#[from] StoreError),
     #[error("read usage of region {region}: no answer within {} s", REGION_DEADLINE.as_secs())]
     Silent { region: Arc<str> },
+    #[error(transparent)]
+    Accounts(#[from] AccountError),
+    #[error(transparent)]
+    Rating(#[from] RatingError),
 }
 
 /// Every organization's usage, from all deployments together. Clones share everything.
@@ -34,7 +41,18 @@ pub struct Snapshots {
     meters: Arc<[Arc<str>]>,
     changes: Arc<Changes>,
     clock: Clock,
+    /// `None`: usage alone is shown.
+    plans: Option<Arc<Plans>>,
 }
+
+/// The deployments' figures of one organization's month, joined.
+pub(super) struct Joined {
+    pub figures: Figures,
+    /// Regions that did not answer, with the reason.
+    pub silent: BTreeMap<Arc<str>, String>,
+}
+
+type Answer = Result<Option<Figures>, SnapshotError>;
 
 impl Snapshots {
     pub fn new(
@@ -44,7 +62,27 @@ impl Snapshots {
         changes: Arc<Changes>,
         clock: Clock,
     ) -> Self {
-        Self { local, others: others.into(), meters: meters.into(), changes, clock }
+        Self { local, others: others.into(), meters: meters.into(), changes, clock, plans: None }
+    }
+
+    /// Shows plans and costs too. Whoever's account changes is told to streams and the topic.
+    pub fn with_plans(mut self, plans: Plans) -> Self {
+        let changes = self.changes.clone();
+        plans.accounts().on_change(Box::new(move |organization| changes.mark(&Arc::from(organization))));
+        self.plans = Some(Arc::new(plans));
+        self
+    }
+
+    pub(super) fn plans(&self) -> Option<&Arc<Plans>> {
+        self.plans.as_ref()
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn deployments(&self) -> impl Iterator<Item = &Arc<Deployment>> {
+        std::iter::once(&self.local).chain(self.others.iter())
     }
 
     pub fn current_month(&self) -> Month {
@@ -56,33 +94,68 @@ impl Snapshots {
         std::iter::once(API_CALLS).chain(self.meters.iter().map(|meter| &**meter))
     }
 
-    /// `None`: the organization never used anything.
+    /// `None`: the organization has no account and never used anything.
     pub async fn usage(&self, organization: &str, month: Month) -> Result<Option<Usage>, SnapshotError> {
-        let others = join_all(self.others.iter().map(|other| answer_of(other, organization, month)));
-        let (local, others) = tokio::join!(self.local.figures(organization, month), others);
-        let answers = self.others.iter().map(|other| other.region().clone()).zip(others);
-        Ok(self.join(organization.into(), month, local?, answers))
+        let account = self.account(organization).await?;
+        let Some(joined) = self.figures(organization, month, account.is_some()).await? else {
+            return Ok(None);
+        };
+        let cost = match &account {
+            Some(account) => self.cost(account, month, &joined.figures.totals).await?,
+            None => None,
+        };
+        Ok(Some(self.show(organization.into(), month, joined, account.as_deref(), cost)))
     }
 
     /// The current month's usage from memory alone; `None` where it isn't there.
     pub fn current(&self, organization: &Arc<str>) -> Option<Usage> {
         let month = self.current_month();
-        let local = self.local.figures_in_memory(organization, month)?;
+        let account = self.account_in_memory(organization);
+        let joined = self.figures_in_memory(organization, month, account.is_some())?;
+        let cost = match &account {
+            Some(account) => self.cost_in_memory(account, month, &joined.figures.totals)?,
+            None => None,
+        };
+        Some(self.show(organization.clone(), month, joined, account.as_deref(), cost))
+    }
+
+    /// An organization that `has_account` has figures also where it used nothing.
+    pub(super) async fn figures(
+        &self,
+        organization: &str,
+        month: Month,
+        has_account: bool,
+    ) -> Result<Option<Joined>, SnapshotError> {
+        let others = self.others.iter().map(|other| answer_of(other, organization, month, has_account));
+        let local = figures_of(&self.local, organization, month, has_account);
+        let (local, others) = tokio::join!(local, join_all(others));
+        let answers = self.others.iter().map(|other| other.region().clone()).zip(others);
+        Ok(self.join(local?, answers))
+    }
+
+    pub(super) fn figures_in_memory(
+        &self,
+        organization: &str,
+        month: Month,
+        has_account: bool,
+    ) -> Option<Joined> {
+        let of = |deployment: &Deployment| match deployment.figures_in_memory(organization, month)? {
+            None if has_account => Some(deployment.nothing_in_memory(month)),
+            known => Some(known),
+        };
+        let local = of(&self.local)?;
         let answers = self.others.iter().map(|other| {
-            let figures = other.figures_in_memory(organization, month);
-            let answer = figures.ok_or_else(|| silence(other)).and_then(|known| fresh(other, known));
+            let answer = of(other).ok_or_else(|| silence(other)).and_then(|known| fresh(other, known));
             (other.region().clone(), answer)
         });
-        self.join(organization.clone(), month, local, answers)
+        self.join(local, answers)
     }
 
     fn join(
         &self,
-        organization: Arc<str>,
-        month: Month,
         local: Option<Figures>,
-        others: impl Iterator<Item = (Arc<str>, Result<Option<Figures>, SnapshotError>)>,
-    ) -> Option<Usage> {
+        others: impl Iterator<Item = (Arc<str>, Answer)>,
+    ) -> Option<Joined> {
         let mut figures = local;
         let mut silent = BTreeMap::new();
         for (region, answer) in others {
@@ -102,7 +175,29 @@ impl Snapshots {
             // Whether the organization has usage there is not known: better nothing than a denial.
             None => Figures::nothing(self.clock.now()),
         };
-        Some(lay_out(organization, month, &figures, &self.meters, silent))
+        Some(Joined { figures, silent })
+    }
+
+    fn show(
+        &self,
+        organization: Arc<str>,
+        month: Month,
+        joined: Joined,
+        account: Option<&Account>,
+        cost: Option<Estimate>,
+    ) -> Usage {
+        let Joined { mut figures, silent } = joined;
+        for region in account.iter().flat_map(|account| &account.regions) {
+            if !silent.contains_key(region.as_str()) {
+                figures.totals.regions.entry(region.as_str().into()).or_default();
+            }
+        }
+        let mut usage = lay_out(organization, month, &figures, &self.meters, silent);
+        if let Some(account) = account {
+            plans::show_account(&mut usage, account, month, self.clock.now_ms());
+            usage.estimated_cost = cost;
+        }
+        usage
     }
 
     /// The points of a series in the order of (start, region, meter). Every deployment must answer.
@@ -140,13 +235,27 @@ async fn answer_of(
     deployment: &Arc<Deployment>,
     organization: &str,
     month: Month,
-) -> Result<Option<Figures>, SnapshotError> {
-    let answer = tokio::time::timeout(REGION_DEADLINE, deployment.figures(organization, month)).await;
+    has_account: bool,
+) -> Answer {
+    let answer = figures_of(deployment, organization, month, has_account);
+    let answer = tokio::time::timeout(REGION_DEADLINE, answer).await;
     fresh(deployment, answer.map_err(|_| silence(deployment))??)
 }
 
+async fn figures_of(
+    deployment: &Arc<Deployment>,
+    organization: &str,
+    month: Month,
+    has_account: bool,
+) -> Answer {
+    match deployment.figures(organization, month).await? {
+        None if has_account => Ok(Some(deployment.nothing(month).await?)),
+        known => Ok(known),
+    }
+}
+
 /// What is followed in memory stands still when the region does not answer any more.
-fn fresh(deployment: &Deployment, known: Option<Figures>) -> Result<Option<Figures>, SnapshotError> {
+fn fresh(deployment: &Deployment, known: Option<Figures>) -> Answer {
     let deadline = i64::try_from(REGION_DEADLINE.as_millis()).unwrap_or(i64::MAX);
     match &known {
         Some(figures) if deployment.now_ms() - figures.as_of.0 > deadline => Err(silence(deployment)),

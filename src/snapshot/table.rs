@@ -36,6 +36,16 @@ impl Amount {
         self.sum + self.greatest
     }
 
+    /// The part that adds up.
+    pub fn sum(self) -> u128 {
+        self.sum
+    }
+
+    /// The part that keeps its greatest value.
+    pub fn greatest(self) -> u128 {
+        self.greatest
+    }
+
     pub fn join(self, other: Self) -> Self {
         Self { sum: self.sum + other.sum, greatest: self.greatest.max(other.greatest) }
     }
@@ -51,6 +61,8 @@ impl From<&CountRow> for Amount {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     pub regions: BTreeMap<Arc<str>, RegionTotals>,
+    /// Epoch milliseconds of the catalog's latest event.
+    pub services_changed_ms: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +103,14 @@ impl Totals {
         for (region, totals) in &other.regions {
             self.regions.entry(region.clone()).or_default().join(totals);
         }
+        self.services_changed_ms = self.services_changed_ms.max(other.services_changed_ms);
+    }
+
+    /// Over all regions.
+    pub fn sum(&self) -> RegionTotals {
+        let mut sum = RegionTotals::default();
+        self.regions.values().for_each(|totals| sum.join(totals));
+        sum
     }
 
     fn add(&mut self, region: &Arc<str>, meter: &Arc<str>, amount: Amount) {
@@ -103,6 +123,7 @@ impl Totals {
         for (region, services) in catalog.by_region() {
             self.regions.entry(region.clone()).or_default().services = services;
         }
+        self.services_changed_ms = catalog.latest_ms();
     }
 }
 

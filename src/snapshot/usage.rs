@@ -92,6 +92,11 @@ impl Meters {
         self.0.iter().map(|(name, value)| (&**name, *value))
     }
 
+    /// Sets the value of a meter that is there.
+    pub(super) fn set(&mut self, meter: &str, value: u128) {
+        self.0.iter_mut().filter(|(name, _)| &**name == meter).for_each(|(_, held)| *held = value);
+    }
+
     fn push(&mut self, meter: &str, value: u128) {
         self.0.push((meter.into(), value));
     }

@@ -1,0 +1,75 @@
+//! What the operator alone sees and does.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Changing, ListQuery, page_of};
+use crate::accounts::outbox::{Channel, OutboxEvent};
+use crate::accounts::test_clock::TestClock;
+use crate::http::extract::{Json, Query};
+use crate::http::page::Page;
+use crate::http::{App, Caller, Problem};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(test_clock, set_test_clock))
+        .routes(routes!(notices))
+        .routes(routes!(sales_requests))
+}
+
+/// What the clock says, be it the system's or a test's.
+#[utoipa::path(get, path = "/v1/test-clock", tag = "accounts",
+    responses((status = OK, body = TestClock), Problem))]
+async fn test_clock(State(app): State<App>, caller: Caller) -> Result<Answer<TestClock>, Problem> {
+    caller.must_be_operator()?;
+    Ok(Answer(TestClock { now: app.accounts.clock().now() }))
+}
+
+/// Moves the test clock, never backwards, and does everything that is due by then.
+#[utoipa::path(put, path = "/v1/test-clock", tag = "accounts", request_body = TestClock,
+    responses((status = OK, body = TestClock), Problem))]
+async fn set_test_clock(
+    State(app): State<App>,
+    caller: Caller,
+    Changing(change): Changing,
+    Json(request): Json<TestClock>,
+) -> Result<Answer<TestClock>, Problem> {
+    caller.must_be_operator()?;
+    let answer = app.accounts.set_test_clock(&change, request.now).await;
+    answer.map(Answer).map_err(|error| app.refuse(error))
+}
+
+/// What organizations were told: trials that end, changed plans and the like; oldest first.
+#[utoipa::path(get, path = "/v1/notices", tag = "accounts", params(ListQuery),
+    responses((status = OK, body = Page<OutboxEvent>), Problem))]
+async fn notices(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Answer<Page<OutboxEvent>>, Problem> {
+    events(&app, &caller, Channel::Notices, &query).await
+}
+
+/// What organizations asked sales for; oldest first.
+#[utoipa::path(get, path = "/v1/sales-requests", tag = "accounts", params(ListQuery),
+    responses((status = OK, body = Page<OutboxEvent>), Problem))]
+async fn sales_requests(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Answer<Page<OutboxEvent>>, Problem> {
+    events(&app, &caller, Channel::Sales, &query).await
+}
+
+async fn events(
+    app: &App,
+    caller: &Caller,
+    channel: Channel,
+    query: &ListQuery,
+) -> Result<Answer<Page<OutboxEvent>>, Problem> {
+    caller.must_be_operator()?;
+    let list = app.accounts.outbox(channel, &query.page()?).await.map_err(|error| app.refuse(error))?;
+    Ok(Answer(page_of(list)))
+}
