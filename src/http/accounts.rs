@@ -40,6 +40,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Changing {
     }
 }
 
+/// The operator, who asks for a change or for what is the operator's to see. It is looked at before
+/// a body is.
+pub struct Operating(pub accounts::Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for Operating {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Caller::from_request_parts(parts, state).await?.must_be_operator()?;
+        Changing::from_request_parts(parts, state).await.map(|Changing(caller)| Self(caller))
+    }
+}
+
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]

@@ -1,3 +1,7 @@
-//! Accounts on the databases that they are kept in.
+//! Accounts on the databases that they are kept in, and over HTTP.
 
+mod api;
 mod on_postgres;
+mod roles;
+mod world;
+mod year;

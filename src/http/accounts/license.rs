@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Changing;
+use super::Operating;
 use crate::accounts::license::{License, LicenseKey};
 use crate::http::extract::Askable;
 use crate::http::page::Page;
@@ -38,10 +38,8 @@ async fn license_keys(State(app): State<App>, _: Caller) -> Result<Answer<Page<L
     responses((status = CREATED, body = LicenseKey), Problem))]
 async fn rotate_license_key(
     State(app): State<App>,
-    caller: Caller,
-    Changing(change): Changing,
+    Operating(change): Operating,
 ) -> Result<(StatusCode, Answer<LicenseKey>), Problem> {
-    caller.must_be_operator()?;
     let key = app.accounts.rotate_license_key(&change).await.map_err(|error| app.refuse(error))?;
     Ok((StatusCode::CREATED, Answer(key)))
 }

@@ -5,12 +5,12 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Changing, ListQuery, page_of};
+use super::{ListQuery, Operating, page_of};
 use crate::accounts::outbox::{Channel, OutboxEvent};
 use crate::accounts::test_clock::TestClock;
 use crate::http::extract::{Json, Query};
 use crate::http::page::Page;
-use crate::http::{App, Caller, Problem};
+use crate::http::{App, Problem};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -22,8 +22,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// What the clock says, be it the system's or a test's.
 #[utoipa::path(get, path = "/v1/test-clock", tag = "accounts",
     responses((status = OK, body = TestClock), Problem))]
-async fn test_clock(State(app): State<App>, caller: Caller) -> Result<Answer<TestClock>, Problem> {
-    caller.must_be_operator()?;
+async fn test_clock(State(app): State<App>, _: Operating) -> Result<Answer<TestClock>, Problem> {
     Ok(Answer(TestClock { now: app.accounts.clock().now() }))
 }
 
@@ -32,11 +31,9 @@ async fn test_clock(State(app): State<App>, caller: Caller) -> Result<Answer<Tes
     responses((status = OK, body = TestClock), Problem))]
 async fn set_test_clock(
     State(app): State<App>,
-    caller: Caller,
-    Changing(change): Changing,
+    Operating(change): Operating,
     Json(request): Json<TestClock>,
 ) -> Result<Answer<TestClock>, Problem> {
-    caller.must_be_operator()?;
     let answer = app.accounts.set_test_clock(&change, request.now).await;
     answer.map(Answer).map_err(|error| app.refuse(error))
 }
@@ -46,10 +43,10 @@ async fn set_test_clock(
     responses((status = OK, body = Page<OutboxEvent>), Problem))]
 async fn notices(
     State(app): State<App>,
-    caller: Caller,
+    _: Operating,
     Query(query): Query<ListQuery>,
 ) -> Result<Answer<Page<OutboxEvent>>, Problem> {
-    events(&app, &caller, Channel::Notices, &query).await
+    events(&app, Channel::Notices, &query).await
 }
 
 /// What organizations asked sales for; oldest first.
@@ -57,19 +54,17 @@ async fn notices(
     responses((status = OK, body = Page<OutboxEvent>), Problem))]
 async fn sales_requests(
     State(app): State<App>,
-    caller: Caller,
+    _: Operating,
     Query(query): Query<ListQuery>,
 ) -> Result<Answer<Page<OutboxEvent>>, Problem> {
-    events(&app, &caller, Channel::Sales, &query).await
+    events(&app, Channel::Sales, &query).await
 }
 
 async fn events(
     app: &App,
-    caller: &Caller,
     channel: Channel,
     query: &ListQuery,
 ) -> Result<Answer<Page<OutboxEvent>>, Problem> {
-    caller.must_be_operator()?;
     let list = app.accounts.outbox(channel, &query.page()?).await.map_err(|error| app.refuse(error))?;
     Ok(Answer(page_of(list)))
 }

@@ -8,12 +8,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Changing, ListQuery, page_of};
+use super::{Changing, ListQuery, Operating, page_of};
 use crate::accounts::OrganizationAnswer;
 use crate::accounts::organization::{PlanRequest, RegionsRequest, SalesRequestAnswer, SignUp};
 use crate::http::extract::{Changeable, Json, Query, Readable};
 use crate::http::page::Page;
-use crate::http::{App, Caller, Problem};
+use crate::http::{App, Problem};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -29,11 +29,9 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = CREATED, body = OrganizationAnswer), Problem))]
 async fn sign_up(
     State(app): State<App>,
-    caller: Caller,
-    Changing(change): Changing,
+    Operating(change): Operating,
     Json(request): Json<SignUp>,
 ) -> Result<(StatusCode, Answer<OrganizationAnswer>), Problem> {
-    caller.must_be_operator()?;
     let answer = app.accounts.sign_up(&change, &request).await.map_err(|error| app.refuse(error))?;
     Ok((StatusCode::CREATED, Answer(answer)))
 }
@@ -43,10 +41,9 @@ async fn sign_up(
     responses((status = OK, body = Page<OrganizationAnswer>), Problem))]
 async fn list(
     State(app): State<App>,
-    caller: Caller,
+    _: Operating,
     Query(query): Query<ListQuery>,
 ) -> Result<Answer<Page<OrganizationAnswer>>, Problem> {
-    caller.must_be_operator()?;
     let list = app.accounts.organizations(&query.page()?).await.map_err(|error| app.refuse(error))?;
     Ok(Answer(page_of(list)))
 }

@@ -1,0 +1,167 @@
+//! What requests may look like, and what becomes of those that can't be taken.
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Request};
+use serde_json::{Value, json};
+
+use super::world::{Answer, TOKEN, World, request};
+
+async fn world(test: &str) -> (World, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+    let world = World::new(test, url).await;
+    world.set_clock("2026-11-01T09:00:00Z").await;
+    (world, folder)
+}
+
+fn sign_up(id: &str) -> Value {
+    json!({ "id": id, "name": "Acme", "email": "billing@acme.example", "region": "us" })
+}
+
+fn with_key(mut request: Request<Body>, key: &str) -> Request<Body> {
+    let name = HeaderName::from_static("idempotency-key");
+    request.headers_mut().insert(name, HeaderValue::from_str(key).expect("a header"));
+    request
+}
+
+#[tokio::test]
+async fn a_mutation_with_a_key_is_done_once_and_answered_again() {
+    let (world, _folder) = world("idempotency").await;
+    let post = async |key: &str, body: Value| -> Answer {
+        world.send(with_key(request(TOKEN, "POST", "/v1/organizations", Some(body)), key)).await
+    };
+    let first = post("one", sign_up("acme")).await;
+    assert_eq!(first.status.as_u16(), 201);
+    let again = post("one", sign_up("acme")).await;
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(post("one", sign_up("other")).await.refusal(), (422, "idempotency-mismatch"));
+    assert_eq!(post("two", sign_up("acme")).await.refusal(), (409, "organization-exists"));
+    // What was refused changed nothing, so its key is free.
+    assert_eq!(post("two", sign_up("other")).await.status.as_u16(), 201);
+    assert_eq!(post("", sign_up("third")).await.refusal(), (400, "invalid-idempotency-key"));
+
+    let path = "/v1/organizations/acme/api-keys";
+    let key = || request(TOKEN, "POST", path, Some(json!({ "role": "viewer", "name": "dashboard" })));
+    let created = world.send(with_key(key(), "three")).await.good();
+    assert_eq!(world.send(with_key(key(), "three")).await.good(), created, "also what is shown once");
+    let listed = world.get(path).await.good();
+    assert_eq!(listed["data"].as_array().map(Vec::len), Some(1));
+    assert!(!listed.to_string().contains(created["key"].as_str().unwrap()));
+
+    let place = format!("{path}/{}", created["id"].as_str().unwrap());
+    for _ in 0..2 {
+        let deleted = world.send(with_key(request(TOKEN, "DELETE", &place, None), "four")).await;
+        assert_eq!((deleted.status.as_u16(), deleted.body), (204, Value::Null));
+    }
+    world.set_clock("2026-11-02T09:00:00Z").await;
+    assert_eq!(post("one", sign_up("later")).await.status.as_u16(), 201, "a day later the key is free");
+}
+
+#[tokio::test]
+async fn bad_requests_are_told_where_they_are_wrong() {
+    let (world, _folder) = world("bad_requests").await;
+    world.sign_up("acme").await;
+    let refused = async |method: &str, path: &str, body: Value| {
+        let answer = world.operator(method, path, body).await;
+        let pointer = answer.body["errors"][0]["pointer"].as_str().map(str::to_owned);
+        (answer.status.as_u16(), answer.slug().to_owned(), pointer)
+    };
+    let case = |status: u16, slug: &str, pointer: Option<&str>| {
+        (status, slug.to_owned(), pointer.map(str::to_owned))
+    };
+    let organizations = "/v1/organizations";
+    let mut wrong = sign_up("a b");
+    assert_eq!(
+        refused("POST", organizations, wrong.clone()).await,
+        case(422, "invalid-request", Some("/id"))
+    );
+    wrong = sign_up("x");
+    wrong["region"] = json!("US");
+    assert_eq!(
+        refused("POST", organizations, wrong.clone()).await,
+        case(422, "invalid-request", Some("/region"))
+    );
+    wrong = sign_up("x");
+    wrong["colour"] = json!("red");
+    assert_eq!(refused("POST", organizations, wrong).await, case(400, "invalid-body", Some("/colour")));
+    assert_eq!(
+        refused("PUT", "/v1/organizations/acme/plan", json!({ "plan": "gold" })).await,
+        case(400, "invalid-body", Some("/plan"))
+    );
+    assert_eq!(
+        refused("PUT", "/v1/organizations/acme/regions", json!({ "regions": [] })).await,
+        case(422, "invalid-request", Some("/regions"))
+    );
+    assert_eq!(
+        refused("PUT", "/v1/test-clock", json!({ "now": "2026-11-01T08:59:59Z" })).await,
+        case(409, "clock-backwards", None)
+    );
+    assert_eq!(
+        refused("PUT", "/v1/test-clock", json!({ "now": "noon" })).await,
+        case(400, "invalid-body", Some("/now"))
+    );
+    let meter = world.get("/v1/organizations/acme/entitlements/apples").await;
+    assert_eq!(meter.refusal(), (404, "meter-not-found"));
+    let nobody = world.get("/v1/organizations/nobody/entitlements/api_calls").await;
+    assert_eq!(nobody.refusal(), (404, "organization-not-found"));
+    let limit = world.get("/v1/organizations/acme/api-keys?limit=0").await;
+    assert_eq!(limit.refusal(), (400, "invalid-query"));
+}
+
+#[tokio::test]
+async fn a_card_number_is_refused_and_stands_nowhere() {
+    let (world, folder) = world("card_number").await;
+    world.sign_up("acme").await;
+    let path = "/v1/organizations/acme/payment-methods";
+    for body in [
+        json!({ "token": "4242424242424242", "brand": "visa", "last4": "4242", "exp": "11/2028" }),
+        json!({ "number": "4242 4242 4242 4242", "exp": "11/2028", "cvc": "123" }),
+    ] {
+        let sent = with_key(request(TOKEN, "POST", path, Some(body)), "card");
+        let answer = world.send(sent).await;
+        assert_eq!(answer.refusal(), (422, "card-number-refused"));
+        assert!(!answer.body.to_string().contains("4242"), "{}", answer.body);
+    }
+    assert_eq!(world.get(path).await.good()["data"], json!([]));
+    world.accounts.close().await;
+    for file in std::fs::read_dir(folder.path()).expect("a folder").flatten() {
+        let bytes = std::fs::read(file.path()).expect("a file");
+        for number in ["4242424242424242", "4242 4242 4242 4242"] {
+            let found = bytes.windows(number.len()).any(|window| window == number.as_bytes());
+            assert!(!found, "{:?}", file.path());
+        }
+    }
+}
+
+#[tokio::test]
+async fn organizations_are_listed_page_by_page() {
+    let (world, _folder) = world("organizations_list").await;
+    for id in ["c", "a", "b"] {
+        world.sign_up(id).await;
+    }
+    let first = world.get("/v1/organizations?limit=2").await.good();
+    let ids = |page: &Value| -> Vec<String> {
+        let items = page["data"].as_array().expect("a list").iter();
+        items.map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    assert_eq!(ids(&first), ["a", "b"]);
+    let cursor = first["next_cursor"].as_str().expect("a cursor");
+    let second = world.get(&format!("/v1/organizations?limit=2&cursor={cursor}")).await.good();
+    assert_eq!((ids(&second), &second["next_cursor"]), (vec!["c".to_owned()], &Value::Null));
+}
+
+#[tokio::test]
+async fn of_two_changes_of_plan_at_once_one_wins() {
+    let (world, _folder) = world("concurrent_plans").await;
+    world.sign_up("acme").await;
+    let path = "/v1/organizations/acme/plan";
+    let change = |plan: &str| world.operator("PUT", path, json!({ "plan": plan }));
+    let answers = futures::future::join_all(["free", "enterprise", "free", "enterprise"].map(change)).await;
+    let won = answers.iter().filter(|answer| answer.status.is_success()).count();
+    assert!(won >= 1);
+    for answer in answers.iter().filter(|answer| !answer.status.is_success()) {
+        assert_eq!(answer.refusal(), (409, "conflict"));
+    }
+    world.accounts.verify_log().await.unwrap().expect("the log is whole");
+}
