@@ -5,8 +5,11 @@
 //! with the rooms that count ([`naive`]).
 
 mod balance;
+mod kafka;
+pub mod letters;
 pub mod naive;
 mod recount;
+pub mod repartition;
 mod report;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

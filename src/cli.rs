@@ -5,11 +5,13 @@
 
 mod audit;
 mod count;
+mod dead_letters;
 mod failure;
 pub mod ingest;
 mod kafka;
 pub mod process;
 mod recount;
+mod repartition;
 pub mod screen;
 mod setup;
 mod simulate;
@@ -61,6 +63,8 @@ struct Everywhere {
 enum Command {
     Audit(audit::Audit),
     Count(count::Count),
+    DeadLetters(dead_letters::DeadLetters),
+    Repartition(repartition::Repartition),
     Ingest(ingest::Ingest),
     Recount(recount::Recount),
     Setup(setup::Setup),
@@ -80,6 +84,8 @@ impl Command {
             Self::Audit(command) => command.run(context).await,
             Self::Count(command) => command.run(context).await,
             Self::Recount(command) => command.run(context).await,
+            Self::DeadLetters(command) => command.run(context).await,
+            Self::Repartition(command) => command.run(context).await,
             Self::Ingest(command) => command.run(context).await,
             Self::Setup(command) => command.run(context).await,
             Self::Simulate(command) => command.run(context).await,
