@@ -16,7 +16,7 @@ use crate::support::clickhouse;
 use crate::support::deployment::Deployment;
 use crate::support::servers;
 
-const EVENTS: u64 = 20_000;
+const EVENTS: u64 = 8_000;
 const TOPICS: [(&str, Format); 3] =
     [("events", Format::CloudEvents), ("logs", Format::KafkaLog), ("batches", Format::Batch)];
 const PARTITIONS: i32 = 2;
