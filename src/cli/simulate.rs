@@ -50,7 +50,7 @@ pub struct Simulate {
     /// What the records are; without it what the topic's are
     #[arg(long, value_name = "F", value_enum)]
     format: Option<FormatName>,
-    /// Which part of the events repeats an earlier one: 0.03 or 3%; a number above 1 is percent
+    /// Which part of the events repeats an earlier one: 0.03, 3% or 3; a number from 1 on is percent
     #[arg(long, value_name = "P", default_value = "0")]
     duplicates: Share,
     /// Which part of the events can't be counted, for all the reasons that occur in practice

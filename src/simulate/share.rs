@@ -6,8 +6,8 @@ mod tests;
 
 /// A part of all events, in millionths: 0 to 1,000,000.
 ///
-/// Written as a fraction (`0.03`) or in percent (`3%`). A number above 1 can't be a fraction and is
-/// taken for percent: `3` is 3 %, and `1` is everything.
+/// Written as a fraction below 1 (`0.03`) or in percent (`3%`, or plainly `3`): a number from 1 on is
+/// percent, so that `1` beside `3` means what it seems to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share {
     millionths: u64,
@@ -50,7 +50,7 @@ impl FromStr for Share {
             None => (text, false),
         };
         let number = millionths(number).ok_or_else(invalid)?;
-        let millionths = if percent || number > WHOLE { number / 100 } else { number };
+        let millionths = if percent || number >= WHOLE { number / 100 } else { number };
         if millionths > WHOLE {
             return Err(invalid());
         }
