@@ -61,11 +61,12 @@ impl Recount {
             to: self.to,
         };
         store.request_recount(&request).await.map_err(anyhow::Error::from)?;
-        let detail = if is_owned(&store, &request.lane).await? {
-            answer(&store, request.id).await?
-        } else {
-            context.screen.note("nobody owns the lane: this command joins the group until it is done");
-            answer_as_member(context, &store, request.id).await?
+        let detail = match answer_of_owner(&store, &request).await? {
+            Some(detail) => detail,
+            None => {
+                context.screen.note("nobody owns the lane: this command joins the group until it is done");
+                answer_as_member(context, &store, request.id).await?
+            }
         };
         let report = Report { topic: self.topic, partition: self.partition, detail };
         context.screen.print(&report, |report| report.detail.clone())
@@ -97,7 +98,17 @@ async fn is_owned(store: &Store, lane: &Lane) -> Result<bool, Failure> {
     Ok(marks.iter().any(|mark| mark.lane == *lane))
 }
 
-/// Waits until the lane's owner has answered, whoever that becomes meanwhile.
+/// Waits for the lane's owner; `None` once nobody owns the lane.
+async fn answer_of_owner(store: &Store, request: &RecountRequest) -> Result<Option<String>, Failure> {
+    while is_owned(store, &request.lane).await? {
+        if let Ok(answered) = tokio::time::timeout(OWNER_SILENCE, answer(store, request.id)).await {
+            return answered.map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Waits until the request is answered, by whomever.
 async fn answer(store: &Store, id: u128) -> Result<String, Failure> {
     loop {
         match store.recount_state(id).await {
