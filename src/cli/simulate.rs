@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::kafka::Kafka;
-use super::screen::{Screen, Tone, cell, grouped, number, table};
+use super::screen::{Tone, cell, grouped, number, table};
 use super::{Context, Failure};
 use crate::clock::Clock;
 use crate::config::{Config, Topic};
@@ -100,13 +100,18 @@ struct Report {
     records: u64,
     /// Keys and values, before compression.
     bytes: u64,
+    outcomes: OutcomeReport,
+}
+
+#[derive(Debug, Serialize)]
+struct OutcomeReport {
     received: u64,
     counted: u64,
     duplicate: u64,
-    rejected: u64,
-    ignored: u64,
-    rejected_by_reason: BTreeMap<&'static str, u64>,
-    ignored_by_detail: BTreeMap<&'static str, u64>,
+    /// By reason.
+    rejected: BTreeMap<&'static str, u64>,
+    /// By what they are.
+    ignored: BTreeMap<&'static str, u64>,
 }
 
 impl Simulate {
@@ -136,7 +141,7 @@ impl Simulate {
         if let (Some(file), Some(path)) = (expected_file, &self.expected) {
             write(&expected, file, path)?;
         }
-        print(context.screen, &report(&topic.name, partitions, seed, sent, &expected))
+        context.screen.print(&report(&topic.name, partitions, seed, sent, &expected), for_people)
     }
 
     fn topic<'a>(&self, config: &'a Config) -> Result<&'a Topic, Failure> {
@@ -220,40 +225,39 @@ fn report(topic: &str, partitions: u32, seed: u64, sent: Sent, expected: &Expect
         seed,
         records: sent.records,
         bytes: sent.bytes,
-        received: outcomes.received(),
-        counted: outcomes.counted,
-        duplicate: outcomes.duplicate,
-        rejected: outcomes.rejected_total(),
-        ignored: outcomes.ignored_total(),
-        rejected_by_reason: outcomes.rejected.iter().map(|(reason, n)| (reason.as_str(), *n)).collect(),
-        ignored_by_detail: outcomes.ignored.iter().map(|(detail, n)| (detail.as_str(), *n)).collect(),
+        outcomes: OutcomeReport {
+            received: outcomes.received(),
+            counted: outcomes.counted,
+            duplicate: outcomes.duplicate,
+            rejected: outcomes.rejected.iter().map(|(reason, n)| (reason.as_str(), *n)).collect(),
+            ignored: outcomes.ignored.iter().map(|(detail, n)| (detail.as_str(), *n)).collect(),
+        },
     }
 }
 
-fn print(screen: Screen, report: &Report) -> Result<(), Failure> {
-    screen.print(report, |report| {
-        let mut table = table(["OUTCOME", "REASON", "EVENTS"]);
-        let none = BTreeMap::new();
-        for (outcome, events, details) in [
-            ("counted", report.counted, &none),
-            ("duplicate", report.duplicate, &none),
-            ("rejected", report.rejected, &report.rejected_by_reason),
-            ("ignored", report.ignored, &report.ignored_by_detail),
-        ] {
-            table.add_row([cell(outcome, Tone::Plain), cell("", Tone::Plain), number(events)]);
-            for (detail, events) in details {
-                table.add_row([cell("", Tone::Plain), cell(detail, Tone::Plain), number(*events)]);
-            }
-        }
-        format!(
-            "Sent {} events in {} records to {} ({} partitions) with --seed {}. To be expected:\n{table}",
-            grouped(report.received.into()),
-            grouped(report.records.into()),
-            report.topic,
-            report.partitions,
-            report.seed,
-        )
-    })
+fn for_people(report: &Report) -> String {
+    let outcomes = &report.outcomes;
+    let mut ends = table(["OUTCOME", "REASON", "EVENTS"]);
+    let mut add = |outcome: &str, reason: &str, events: u64, tone| {
+        ends.add_row([cell(outcome, tone), cell(reason, Tone::Plain), number(events)]);
+    };
+    add("counted", "", outcomes.counted, Tone::Good);
+    add("duplicate", "", outcomes.duplicate, Tone::Plain);
+    for (reason, events) in &outcomes.rejected {
+        add("rejected", reason, *events, Tone::Bad);
+    }
+    for (detail, events) in &outcomes.ignored {
+        add("ignored", detail, *events, Tone::Doubtful);
+    }
+    format!(
+        "Sent {} events in {} records to {} ({} partitions) with --seed {}. To be expected:\n{}\n",
+        grouped(outcomes.received.into()),
+        grouped(report.records.into()),
+        report.topic,
+        report.partitions,
+        report.seed,
+        ends.trim_fmt(),
+    )
 }
 
 impl From<ProduceError> for Failure {

@@ -19,8 +19,9 @@ use crate::support::deployment::Deployment;
 use crate::support::http::Http;
 use crate::support::wait::wait_until;
 
-pub use sender::Sender;
+pub use sender::{Sender, rules};
 use story::MONTHS;
+pub use story::Story;
 
 const PARTITIONS: i32 = 4;
 /// Of every deployment that counts a story.

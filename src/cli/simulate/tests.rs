@@ -2,7 +2,6 @@ use clap::Parser;
 
 use super::*;
 use crate::cli::Exit;
-use crate::cli::screen::OutputMode;
 
 #[derive(Parser)]
 struct Line {
@@ -69,8 +68,13 @@ fn the_report_adds_up() {
     let mut traffic = Traffic::new(Settings { events: 1_000, ..settings }, 4).unwrap();
     let records = traffic.by_ref().count() as u64;
     let report = report("t", 4, 1, Sent { records, events: 1_000, bytes: 7 }, &traffic.expected());
-    assert_eq!(report.received, report.counted + report.duplicate + report.rejected + report.ignored);
-    assert_eq!(report.rejected, report.rejected_by_reason.values().sum::<u64>());
-    assert_eq!(report.received, 1_000);
-    print(Screen::new(OutputMode::Json), &report).unwrap();
+    let outcomes = &report.outcomes;
+    let rejected = outcomes.rejected.values().sum::<u64>();
+    let ignored = outcomes.ignored.values().sum::<u64>();
+    assert_eq!(outcomes.received, 1_000);
+    assert_eq!(outcomes.counted + outcomes.duplicate + rejected + ignored, 1_000);
+    assert_eq!((outcomes.duplicate, rejected), (30, 20));
+    let text = for_people(&report);
+    assert!(text.starts_with("Sent 1,000 events in "), "{text}");
+    assert!(text.contains("--seed 1") && text.contains("malformed"), "{text}");
 }

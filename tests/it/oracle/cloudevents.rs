@@ -114,13 +114,11 @@ fn what(
     time_ms: i64,
 ) -> Result<Result<What, Verdict>, Repeated> {
     if let Some((meter, _)) = rules.sums.iter().find(|(_, takes)| *takes == event_type) {
-        return Ok(quantity(data.field("value")?, None)
-            .map(|quantity| What::Usage { meter: (*meter).to_owned(), quantity }));
+        return Ok(usage(meter, quantity(data.field("value")?, None)));
     }
     match event_type {
         "api.request" | "kong.api_request" => {
-            let meter = "api_calls".to_owned();
-            Ok(quantity(data.field("quantity")?, Some(1)).map(|quantity| What::Usage { meter, quantity }))
+            Ok(usage("api_calls", quantity(data.field("quantity")?, Some(1))))
         }
         "service.created"
         | "service.updated"
@@ -142,13 +140,20 @@ fn what(
     }
 }
 
-fn quantity(field: Option<&Json>, default: Option<u64>) -> Result<u64, Verdict> {
+fn usage(meter: &str, quantity: Option<u64>) -> Result<What, Verdict> {
+    match quantity {
+        Some(quantity) => Ok(What::Usage { meter: meter.to_owned(), quantity }),
+        None => Err(Verdict::Rejected("bad_quantity")),
+    }
+}
+
+/// `None` where it is none.
+fn quantity(field: Option<&Json>, default: Option<u64>) -> Option<u64> {
     match field {
         None => default,
         Some(Json::Integer(quantity)) if (0..=MAX_QUANTITY).contains(quantity) => Some(*quantity as u64),
         Some(_) => None,
     }
-    .ok_or(Verdict::Rejected("bad_quantity"))
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {

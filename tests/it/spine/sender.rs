@@ -58,7 +58,8 @@ impl Sender {
     }
 }
 
-fn rules(format: Format) -> Rules {
+/// As the configuration of a story has them.
+pub fn rules(format: Format) -> Rules {
     Rules {
         format,
         organization: "konnect.org_id",
