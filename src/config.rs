@@ -2,6 +2,7 @@
 //!
 //! Every key, its default and its meaning stand in `keys`; `docs/configuration.md` shows them.
 
+mod accounts;
 mod environment;
 mod keys;
 mod properties;

@@ -31,6 +31,8 @@ const CLAIMED_MS: i64 = 60_000;
 /// Events sent at a time.
 const PARALLEL: usize = 8;
 const BATCH: i64 = 64;
+/// Bytes of a secret, at least, by the specification.
+const ENOUGH_SECRET: usize = 24;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -193,10 +195,15 @@ fn read(row: &Row) -> DatabaseResult<Outgoing> {
     })
 }
 
+/// `whsec_` and base64, as the specification has it; base64 alone; else the text's own bytes.
 fn read_secret(secret: &str) -> Result<hmac::Key, SettingsError> {
-    let bytes = from_base64(secret.strip_prefix("whsec_").unwrap_or(secret)).ok_or(SettingsError::Secret)?;
-    if !(24..=64).contains(&bytes.len()) {
-        return Err(SettingsError::Secret);
+    let bytes = match secret.strip_prefix("whsec_") {
+        Some(encoded) => from_base64(encoded),
+        None => from_base64(secret).or_else(|| Some(secret.as_bytes().to_vec())),
+    };
+    let bytes = bytes.filter(|bytes| !bytes.is_empty()).ok_or(SettingsError::Secret)?;
+    if bytes.len() < ENOUGH_SECRET {
+        tracing::warn!("webhooks.secret has {} bytes: take {ENOUGH_SECRET} to 64 random ones", bytes.len());
     }
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }

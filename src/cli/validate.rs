@@ -80,6 +80,8 @@ impl Validate {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let config = &context.config;
         let mut checks = vec![Check::good("configuration", describe(config)), operator_token(config)];
+        checks.extend(price_book(config));
+        checks.extend(webhooks(config));
         if !self.offline {
             let (kafka, clickhouse, accounts) =
                 tokio::join!(kafka_checks(config), clickhouse::check(config), accounts::check(config));
@@ -118,6 +120,17 @@ fn operator_token(config: &Config) -> Check {
         Err(error) => Check::new("operator token", Status::Doubtful, error.to_string())
             .hint("`odometer serve` and `odometer run` need it; `odometer ingest` does not"),
     }
+}
+
+/// Only a mistake is told.
+fn price_book(config: &Config) -> Option<Check> {
+    config.price_book().err().map(|error| Check::misconfigured("price book", &error))
+}
+
+/// Only a mistake is told; the database's own check tells of its URL.
+fn webhooks(config: &Config) -> Option<Check> {
+    config.accounts_url().ok()?;
+    config.accounts_settings().err().map(|error| Check::misconfigured("webhooks", &error))
 }
 
 async fn kafka_checks(config: &Config) -> Vec<Check> {
