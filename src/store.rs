@@ -3,6 +3,7 @@
 //! Nothing here retries: a caller knows whether its call may be repeated. An insert that ended in
 //! any error may or may not be in the database, so its block id is never used again.
 
+mod blocks;
 mod client;
 mod error;
 mod garbage;

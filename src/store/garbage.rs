@@ -23,7 +23,7 @@ use super::client::{QUERY_TIMEOUT, execute, fetch};
 use super::partition::Partition;
 use super::read::Published;
 use super::rows::LedgerRecord;
-use super::{Store, StoreError, gate};
+use super::{Store, StoreError, blocks, gate};
 use crate::aggregate::{BlockId, LedgerRow};
 use crate::event::Lane;
 
@@ -98,11 +98,11 @@ impl Store {
             return execute(self.client.query(&sql), QUERY_TIMEOUT, action).await;
         };
         let sql = format!(
-            "ALTER TABLE {table} DELETE IN PARTITION ({level}, {bucket}) WHERE block NOT IN {{blocks:Array(UInt128)}}
-            SETTINGS mutations_sync = 1"
+            "ALTER TABLE {table} DELETE IN PARTITION ({level}, {bucket}) WHERE block NOT IN {}
+            SETTINGS mutations_sync = 1",
+            blocks::array(needed.iter().copied())
         );
-        let needed: Vec<u128> = needed.iter().map(|block| block.0).collect();
-        execute(self.client.query(&sql).param("blocks", needed), QUERY_TIMEOUT, action).await
+        execute(self.client.query(&sql), QUERY_TIMEOUT, action).await
     }
 
     /// The partitions of all tables of blocks.

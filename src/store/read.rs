@@ -7,10 +7,10 @@ use clickhouse::Row;
 use clickhouse::query::RowCursor;
 use serde::Deserialize;
 
+use super::blocks::{among_blocks, blocks_of, with_blocks};
 use super::client::{QUERY_TIMEOUT, fetch, within};
 use super::partition::Partition;
 use super::rows::{LedgerRecord, PublishedRecord, StoredCount, StoredService};
-use super::write::{among_blocks, blocks_of};
 use super::{Store, StoreError, gate};
 use crate::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
 use crate::event::Lane;
@@ -178,8 +178,9 @@ const TOPIC_LANES: &str = "
     SELECT DISTINCT partition FROM published
     WHERE topic = {topic:String} AND topic_id = {topic_id:String}
     ORDER BY partition";
-const COUNTS_OF_BLOCKS: &str = concat!("SELECT ?fields FROM counts WHERE ", among_blocks!());
-const SERVICES_OF_BLOCKS: &str = concat!("SELECT ?fields FROM service_changes WHERE ", among_blocks!());
+const COUNTS_OF_BLOCKS: &str = concat!(with_blocks!(), "SELECT ?fields FROM counts WHERE ", among_blocks!());
+const SERVICES_OF_BLOCKS: &str =
+    concat!(with_blocks!(), "SELECT ?fields FROM service_changes WHERE ", among_blocks!());
 
 /// Counts as they arrive.
 pub struct BlockCounts(RowCursor<StoredCount<'static>>);

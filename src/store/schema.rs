@@ -144,6 +144,15 @@ pub(super) const VALUE: &str = "sumIf(c.value, c.fold = 'sum') + maxIf(c.value, 
 fn views(database: &str, replace: bool) -> Vec<String> {
     let create = if replace { "CREATE OR REPLACE VIEW" } else { "CREATE VIEW IF NOT EXISTS" };
     let blocks = gate::counting_blocks(database);
+    // What the events of one service say of one thing, the greatest by (version, time, source, id)
+    // first; the value breaks ties.
+    let said = |what: u8| {
+        format!(
+            "arrayReverseSort(arrayMap(event -> (event.1, assumeNotNull(event.{what})),
+            arrayFilter(event -> isNotNull(event.{what}), events)))"
+        )
+    };
+    let (existence, published, name) = (said(2), said(3), said(4));
     let ledger = gate::counting_rows(database, LEDGER_VIEW_COLUMNS);
     vec![
         format!(
@@ -179,25 +188,21 @@ FROM ({ledger}) AS l",
             "{create} {database}.services (organization String, region LowCardinality(String),
     service String, name String, published Bool, created_at DateTime64(3, 'UTC'),
     deleted_at Nullable(DateTime64(3, 'UTC')))
-AS SELECT organization, region, service, name, published,
-    arraySort(arrayFilter(said -> said > deletion, existences))[1].2 AS created_at,
-    if(existence.5, NULL, existence.2) AS deleted_at
+AS SELECT organization, region, service, {name}[1].2 AS name, {published}[1].2 AS published,
+    arrayFilter(said -> said.1 > deletion, creations)[-1].1.2 AS created_at,
+    if(existence[1].2, NULL, existence[1].1.2) AS deleted_at
 FROM (
-    SELECT organization, region, service,
-        argMaxIf(assumeNotNull(s.name), (s.stamp, assumeNotNull(s.name)), isNotNull(s.name)) AS name,
-        argMaxIf(assumeNotNull(s.published), (s.stamp, assumeNotNull(s.published)), isNotNull(s.published))
-            AS published,
-        maxIf((s.version, s.time, s.source, s.id, assumeNotNull(s.existing)), isNotNull(s.existing)) AS existence,
-        groupArrayIf(s.stamp, s.existing) AS existences,
-        groupArrayIf(s.stamp, NOT s.existing) AS deletions,
-        arrayReverseSort(arrayFilter(said -> said < arrayReverseSort(existences)[1], deletions))[1] AS deletion
+    SELECT organization, region, service, {existence} AS existence,
+        arrayFilter(said -> said.2, existence) AS creations,
+        arrayFilter(said -> NOT said.2 AND said.1 < creations[1].1, existence)[1].1 AS deletion, events
     FROM (
-        SELECT *, (version, time, source, id) AS stamp
+        SELECT organization, region, service,
+            groupArray(((version, time, source, id), existing, published, name)) AS events
         FROM {database}.service_changes WHERE block IN ({blocks})
-    ) AS s
-    GROUP BY organization, region, service
-    HAVING notEmpty(existences)
-)"
+        GROUP BY organization, region, service
+    )
+)
+WHERE notEmpty(creations)"
         ),
     ]
 }

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use clickhouse::Row;
-use clickhouse::query::{Query, RowCursor};
+use clickhouse::query::RowCursor;
 use serde::Deserialize;
 
+use super::blocks::{among_blocks, blocks_of, with_blocks};
 use super::client::{QUERY_TIMEOUT, fetch, within};
 use super::rows::{HOUR_S, StoredCount, StoredService, fold_from_number};
 use super::schema::VALUE;
-use super::write::{among_blocks, blocks_of};
 use super::{Store, StoreError, gate};
 use crate::aggregate::{CountRow, Fold, LedgerRow, ServiceRow};
 
@@ -79,14 +79,15 @@ impl Store {
         hours: Range<u32>,
     ) -> Result<Vec<CountRow>, StoreError> {
         let gate = gate::counting_blocks(&self.quoted_database());
+        let among_hours = among_hours(&hours);
         let sql = format!(
             "SELECT toUInt128(0) AS block, organization, meter, region, hour, fold,
                 if(fold = 'sum', sum(c.value), max(c.value)) AS value
             FROM counts AS c
-            WHERE organization = {{organization:String}} AND {AMONG_HOURS} AND c.block IN ({gate})
+            WHERE organization = {{organization:String}} AND {among_hours} AND c.block IN ({gate})
             GROUP BY organization, meter, region, hour, fold ORDER BY meter, region, hour, fold"
         );
-        let query = among_hours(self.client.query(&sql), &hours).param("organization", organization);
+        let query = self.client.query(&sql).param("organization", organization);
         let mut rows = Vec::new();
         let action = || format!("read usage of organization {organization}");
         let mut cursor =
@@ -136,14 +137,15 @@ impl Store {
     /// What the named blocks hold over the hours (since the epoch), summed up for every
     /// organization, in the order of (organization, region, meter), streamed.
     pub fn usage_of(&self, rows: &[LedgerRow], hours: &Range<u32>) -> Result<MonthRows, StoreError> {
+        let among_hours = among_hours(hours);
         let sql = format!(
-            "SELECT organization, region, meter, fold, if(fold = 'sum', sum(c.value), max(c.value)) AS value
-            FROM counts AS c WHERE {} AND {AMONG_HOURS}
+            "{}SELECT organization, region, meter, fold, if(fold = 'sum', sum(c.value), max(c.value)) AS value
+            FROM counts AS c WHERE {} AND {among_hours}
             GROUP BY organization, region, meter, fold ORDER BY organization, region, meter, fold",
+            with_blocks!(),
             among_blocks!()
         );
-        let query = among_hours(blocks_of(&self.client, &sql, rows), hours);
-        let cursor = query
+        let cursor = blocks_of(&self.client, &sql, rows)
             .fetch::<MonthRecord<'static>>()
             .map_err(|error| StoreError::new("read usage of all organizations", &error))?;
         Ok(MonthRows(cursor))
@@ -157,15 +159,18 @@ impl Store {
             Window::Day => "toStartOfDay(c.hour)",
             Window::Month => "toDateTime(toStartOfMonth(c.hour), 'UTC')",
         };
+        let among_hours = among_hours(&series.hours);
         let sql = format!(
             "SELECT {start} AS start, c.region AS region, c.meter AS meter, {VALUE} AS value
             FROM counts AS c
-            WHERE organization = {{organization:String}} AND {AMONG_HOURS} AND c.block IN ({gate})
+            WHERE organization = {{organization:String}} AND {among_hours} AND c.block IN ({gate})
                 AND ({{meter:String}} = '' OR meter = {{meter:String}})
                 AND ({{region:String}} = '' OR region = {{region:String}})
             GROUP BY start, region, meter HAVING value > 0 ORDER BY start, region, meter"
         );
-        let query = among_hours(self.client.query(&sql), &series.hours)
+        let query = self
+            .client
+            .query(&sql)
             .param("organization", series.organization)
             .param("meter", series.meter.unwrap_or_default())
             .param("region", series.region.unwrap_or_default());
@@ -175,11 +180,11 @@ impl Store {
     }
 }
 
-const AMONG_HOURS: &str =
-    "hour >= toDateTime({from:UInt32}, 'UTC') AND hour < toDateTime({to:UInt32}, 'UTC')";
-
-fn among_hours(query: Query, hours: &Range<u32>) -> Query {
-    query.param("from", hours.start * HOUR_S).param("to", hours.end * HOUR_S)
+/// `hours` since the epoch, as a condition; the greatest that ClickHouse's times know is in 2106.
+fn among_hours(hours: &Range<u32>) -> String {
+    let seconds = |hour: u32| hour.saturating_mul(HOUR_S);
+    let (from, to) = (seconds(hours.start), seconds(hours.end));
+    format!("hour >= toDateTime({from}, 'UTC') AND hour < toDateTime({to}, 'UTC')")
 }
 
 impl SeriesRecord {

@@ -69,25 +69,28 @@ impl Store {
 
     /// `ends`: each lane's ledger end. Lanes that nobody observed yet are missing.
     pub async fn progress(&self, ends: &[(Lane, i64)]) -> Result<Vec<LaneProgress>, StoreError> {
-        let (topics, ids): (Vec<_>, Vec<_>) =
-            ends.iter().map(|(lane, _)| (&*lane.topic, &*lane.topic_id)).unzip();
-        let (partitions, ends): (Vec<_>, Vec<_>) =
-            ends.iter().map(|(lane, end)| (lane.partition, *end)).unzip();
-        let query = self
-            .client
-            .query(PROGRESS)
-            .param("topics", topics)
-            .param("ids", ids)
-            .param("partitions", partitions)
-            .param("ends", ends);
-        let records: Vec<ProgressRecord> = fetch(query, || "read watermarks".to_owned()).await?;
-        Ok(records.into_iter().map(ProgressRecord::into_progress).collect())
+        let mut progress = Vec::with_capacity(ends.len());
+        for ends in ends.chunks(LANES_AT_ONCE) {
+            let query = self
+                .client
+                .query(PROGRESS)
+                .param("topics", ends.iter().map(|(lane, _)| &*lane.topic).collect::<Vec<_>>())
+                .param("ids", ends.iter().map(|(lane, _)| &*lane.topic_id).collect::<Vec<_>>())
+                .param("partitions", ends.iter().map(|(lane, _)| lane.partition).collect::<Vec<_>>())
+                .param("ends", ends.iter().map(|(_, end)| *end).collect::<Vec<_>>());
+            let records: Vec<ProgressRecord> = fetch(query, || "read watermarks".to_owned()).await?;
+            progress.extend(records.into_iter().map(ProgressRecord::into_progress));
+        }
+        Ok(progress)
     }
 }
 
 const WATERMARKS_SINCE: &str = "
     SELECT ?fields FROM watermarks
     WHERE observed_at >= fromUnixTimestamp64Milli({since:Int64}) ORDER BY observed_at";
+
+/// A parameter has at most 128 KiB, a topic's name 249 bytes.
+const LANES_AT_ONCE: usize = 400;
 
 const PROGRESS: &str = "
     SELECT topic, topic_id, partition,

@@ -7,6 +7,7 @@ use clickhouse::Row;
 use clickhouse::query::Query;
 use serde::{Deserialize, Serialize};
 
+use super::blocks::{among_blocks, blocks_of, with_blocks};
 use super::client::{INSERT_SETTINGS, execute, fetch};
 use super::partition::Partition;
 use super::rows::{CountRecord, LedgerRecord, ServiceRecord};
@@ -63,10 +64,11 @@ impl Store {
         let partition = self.partition(row.level).await?;
         let sums = self.check_sums(row, covered).await?;
         for (part, copy) in [("counts", COPY_COUNTS), ("service changes", COPY_SERVICES)] {
-            let query = with_insert_settings(blocks_of(&self.client, copy, covered))
-                .param("block", row.block.0.to_string())
-                .param("level", partition.level)
-                .param("bucket", partition.bucket);
+            let copy = copy
+                .replace("{block}", &row.block.0.to_string())
+                .replace("{level}", &partition.level.to_string())
+                .replace("{bucket}", &partition.bucket.to_string());
+            let query = with_insert_settings(blocks_of(&self.client, &copy, covered));
             let action =
                 || format!("copy {part} into {} block {} of {}", row.kind.as_str(), row.block, row.lane);
             execute(query, ROLL_TIMEOUT, action).await?;
@@ -89,7 +91,9 @@ impl Store {
             columns.join(", "),
             copies.join(", ")
         );
-        let query = with_insert_settings(self.client.query(&sql)).param("block", row.block.0.to_string());
+        let query = with_insert_settings(self.client.query(&sql))
+            .with_setting("max_execution_time", PUBLISH_TIMEOUT.as_secs().to_string())
+            .param("block", row.block.0.to_string());
         execute(query, PUBLISH_TIMEOUT, || format!("publish block {} of {}", row.block, row.lane)).await
     }
 
@@ -171,16 +175,8 @@ fn damaged_roll(row: &LedgerRow, problem: String) -> StoreError {
     StoreError::damaged(format!("roll block {} of {}", row.block, row.lane), problem)
 }
 
-/// Every statement about blocks names their partitions, so that it opens those alone.
-macro_rules! among_blocks {
-    () => {
-        "(level, bucket) IN (SELECT level, bucket FROM prepared WHERE block IN {blocks:Array(UInt128)})
-        AND block IN {blocks:Array(UInt128)}"
-    };
-}
-pub(super) use among_blocks;
-
 const SUM_OF_BLOCKS: &str = concat!(
+    with_blocks!(),
     "SELECT block, sumIf(value, fold = 'sum') AS sums, sumIf(value, fold = 'max') AS maxima
     FROM counts WHERE ",
     among_blocks!(),
@@ -195,9 +191,10 @@ const SUM_OF_ROLL: &str = "
 
 /// Reads in the order that it groups by, so that its memory doesn't grow with the rows.
 const COPY_COUNTS: &str = concat!(
-    "INSERT INTO counts (organization, meter, region, hour, fold, block, value, level, bucket)
-    SELECT organization, meter, region, hour, fold, {block:UInt128},
-        if(fold = 'sum', sum(value), max(value)), {level:UInt8}, {bucket:UInt32}
+    "INSERT INTO counts (organization, meter, region, hour, fold, block, value, level, bucket) ",
+    with_blocks!(),
+    "SELECT organization, meter, region, hour, fold, toUInt128('{block}'),
+        if(fold = 'sum', sum(value), max(value)), {level}, {bucket}
     FROM counts WHERE ",
     among_blocks!(),
     " GROUP BY organization, meter, region, hour, fold
@@ -206,14 +203,10 @@ const COPY_COUNTS: &str = concat!(
 
 const COPY_SERVICES: &str = concat!(
     "INSERT INTO service_changes (organization, region, service, version, time, source, id, existing,
-        published, name, block, level, bucket)
-    SELECT organization, region, service, version, time, source, id, existing, published, name,
-        {block:UInt128}, {level:UInt8}, {bucket:UInt32}
+        published, name, block, level, bucket) ",
+    with_blocks!(),
+    "SELECT organization, region, service, version, time, source, id, existing, published, name,
+        toUInt128('{block}'), {level}, {bucket}
     FROM service_changes WHERE ",
     among_blocks!()
 );
-
-pub(super) fn blocks_of(client: &clickhouse::Client, sql: &str, rows: &[LedgerRow]) -> Query {
-    let blocks: Vec<u128> = rows.iter().map(|row| row.block.0).collect();
-    client.query(sql).param("blocks", blocks)
-}

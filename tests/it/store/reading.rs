@@ -60,6 +60,27 @@ async fn everyone_s_month_comes_in_order() {
     );
 }
 
+/// A day of a lane that nobody could roll up.
+#[tokio::test]
+async fn many_blocks_may_be_asked_for_at_once() {
+    let (store, _) = servers::new_store("many").await;
+    let mut writer = usage(&store).await;
+    let mut rows: Vec<LedgerRow> = (0..90_000).map(|_| writer.row(1, &[])).collect();
+    rows.extend(store.history(&writer.lane).await.unwrap().rows);
+    let mut usage = store.usage_of(&rows, &(NOVEMBER_HOUR..DECEMBER_HOUR)).unwrap();
+    let mut sum = 0;
+    while let Some(row) = usage.next().await.unwrap() {
+        sum += row.value;
+    }
+    assert_eq!(sum, 12 + 9 + 5);
+    let mut counts = store.counts_of(&rows).unwrap();
+    let mut read = 0;
+    while counts.next().await.unwrap().is_some() {
+        read += 1;
+    }
+    assert_eq!(read, 8);
+}
+
 #[tokio::test]
 async fn a_series_by_hour_day_and_month() {
     let (store, _) = servers::new_store("series").await;

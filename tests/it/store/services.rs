@@ -91,7 +91,8 @@ struct Naive {
     exists: Option<((i64, i64, String, String), bool)>,
     published: Option<((i64, i64, String, String), bool)>,
     name: Option<((i64, i64, String, String), String)>,
-    was_created: bool,
+    creations: BTreeSet<(i64, i64, String, String)>,
+    deletions: BTreeSet<(i64, i64, String, String)>,
 }
 
 impl Naive {
@@ -100,7 +101,21 @@ impl Naive {
         keep(&mut self.exists, &stamp, row.exists);
         keep(&mut self.published, &stamp, row.published);
         keep(&mut self.name, &stamp, row.name.clone());
-        self.was_created |= row.exists == Some(true);
+        match row.exists {
+            Some(true) => drop(self.creations.insert(stamp)),
+            Some(false) => drop(self.deletions.insert(stamp)),
+            None => {}
+        }
+    }
+
+    /// When it was said to exist first since it was last said not to, before it was said last.
+    fn created_at(&self) -> Option<i64> {
+        let last = self.creations.last()?;
+        let deletion = self.deletions.range(..last).next_back();
+        self.creations
+            .iter()
+            .find(|creation| deletion.is_none_or(|deletion| *creation > deletion))
+            .map(|stamp| stamp.1)
     }
 }
 
@@ -151,11 +166,12 @@ async fn any_order_and_any_repeats_give_the_same_register() {
         .into_iter()
         .map(|listed| ((listed.organization.clone(), listed.service.clone()), listed))
         .collect();
-    let expected: Vec<_> = naive.iter().filter(|(_, register)| register.was_created).collect();
+    let expected: Vec<_> = naive.iter().filter(|(_, register)| register.created_at().is_some()).collect();
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.iter().map(|(key, _)| *key).collect::<Vec<_>>());
     for (key, register) in expected {
         let listed = &found[key];
         let (stamp, exists) = register.exists.as_ref().unwrap();
+        assert_eq!(Some(listed.created_at), register.created_at(), "{key:?}");
         assert_eq!(listed.deleted_at, (!exists).then_some(stamp.1), "{key:?}");
         assert_eq!(listed.published, register.published.as_ref().is_some_and(|held| held.1), "{key:?}");
         assert_eq!(listed.name, register.name.as_ref().map_or("", |held| &held.1), "{key:?}");
