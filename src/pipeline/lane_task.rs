@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::recount::{Log, RecountError, Recounted, Recounter};
 use super::{IngestError, metrics};
 use crate::aggregate::LedgerRow;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::dedup::{Cache, Frame, Journal};
 use crate::event::{Lane, Record, Rules, RulesHash};
 use crate::flush::{FinishedBlock, Publisher, TenureEnded};
@@ -73,6 +73,10 @@ impl LaneTask {
         let _ = events.send(event).await;
     }
 
+    fn next_roll(&self) -> Instant {
+        Instant::from_std(clock::instant()) + self.roll_interval
+    }
+
     async fn publish_all(
         &mut self,
         blocks: &mut mpsc::Receiver<FinishedBlock>,
@@ -81,7 +85,7 @@ impl LaneTask {
         for block in std::mem::take(&mut self.first) {
             self.publish(block).await?;
         }
-        let mut next_roll = Instant::now() + self.roll_interval;
+        let mut next_roll = self.next_roll();
         loop {
             tokio::select! {
                 block = blocks.recv() => {
@@ -101,7 +105,7 @@ impl LaneTask {
                     if self.publisher.roll().await? {
                         metrics::rolled();
                     } else {
-                        next_roll = Instant::now() + self.roll_interval;
+                        next_roll = self.next_roll();
                     }
                 }
             }
@@ -147,7 +151,7 @@ impl LaneTask {
     }
 
     async fn publish(&mut self, block: FinishedBlock) -> Result<(), TenureEnded> {
-        let started = Instant::now();
+        let started = clock::instant();
         let published = self.publisher.publish(&block).await?;
         metrics::published(&block, &published.row, started.elapsed(), self.clock.now_ms());
         self.remember(block);

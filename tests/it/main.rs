@@ -14,3 +14,4 @@ mod simulate;
 mod spine;
 mod store;
 mod support;
+mod tidy;
