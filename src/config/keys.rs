@@ -185,7 +185,7 @@ pub const KEYS: &[Key] = &[
         Some("[]"),
         "More meters, beside `api_calls`, `services`, `published_services` and `regions`.",
     ),
-    key("meters[].name", "name", None, "The meter's name: `[a-z][a-z0-9_]*`, at most 64 characters."),
+    key("meters[].name", "name", None, "The meter's name: 1 to 64 of `a-z`, `0-9` and `_`."),
     key("meters[].type", "text", None, "The event type that it takes."),
     key(
         "meters[].value",

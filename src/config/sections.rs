@@ -9,14 +9,13 @@ use super::{
     Cache, ClickHouse, ClockSource, Config, EntitlementsFail, Http, Kafka, Metering, Payments, Secret, Start,
     Topic, Webhooks, keys, properties,
 };
-use crate::event::{API_CALLS, Aggregation, Format, MeterRule, ServiceAction};
+use crate::decode::{Decoder, InvalidMeter, InvalidRules};
+use crate::event::{Aggregation, Format, MeterRule, Rules};
 
 /// Below this no lane's window and queue have room.
 const LEAST_MEMORY: u64 = 1 << 20;
 /// A meter's number has 16 bits, and `api_calls` is one of them.
 const MAX_METERS: usize = 1_000;
-/// Names of meters that are built in.
-const BUILT_IN_METERS: &[&str] = &[API_CALLS, "services", "published_services", "regions"];
 
 /// `None` where something that has no default can't be read; it has been reported then.
 pub fn config(root: &Scope<'_>) -> Option<Config> {
@@ -114,13 +113,34 @@ fn topic(scope: &Scope<'_>) -> Option<Topic> {
             ("batch", Format::Batch),
         ]),
     );
-    let organization = scope.optional("organization", values::locator);
-    let region = scope.optional("region", values::locator);
-    if format == Some(Format::KafkaLog) && scope.is_absent("organization") {
-        let message = "is missing: a gateway's log names no organization by itself; say where it is, e.g. konnect.org_id";
-        scope.report("organization", message);
+    let organization = scope.optional("organization", values::text);
+    let region = scope.optional("region", values::text);
+    let (name, format) = (name?, format?);
+    let rules = Rules { format, organization: organization.clone(), region: region.clone(), ..bare_rules() };
+    match Decoder::new(&name, &rules).err() {
+        Some(InvalidRules::Organization { text, cause }) => {
+            scope.report("organization", format!("{text:?}: {cause}"))
+        }
+        Some(InvalidRules::Region { text, cause }) => scope.report("region", format!("{text:?}: {cause}")),
+        Some(other) => scope.report("organization", format!("is missing: {other}")),
+        None => {}
     }
-    Some(Topic { name: name?, format: format?, organization, region })
+    Some(Topic { name, format, organization, region })
+}
+
+/// Rules that every decoder takes: what decides whether the others are sound is filled in.
+fn bare_rules() -> Rules {
+    Rules {
+        format: Format::Batch,
+        organization: None,
+        region: None,
+        default_region: "us".to_owned(),
+        meters: Vec::new(),
+        dedup_window: 1,
+        accept_past_ms: 1,
+        accept_future_ms: 1,
+        max_event_bytes: 1,
+    }
 }
 
 /// Serves `clickhouse` (all keys have defaults) and `regions.*.clickhouse` (its URL has none).
@@ -164,9 +184,6 @@ fn meters(root: &Scope<'_>) -> Vec<MeterRule> {
     let mut meters = Vec::new();
     for scope in &scopes {
         let Some(meter) = meter(scope) else { continue };
-        if BUILT_IN_METERS.contains(&meter.name.as_str()) {
-            scope.report("name", format!("{:?} is built in: give the meter another name", meter.name));
-        }
         if !names.insert(meter.name.clone()) {
             scope.report("name", format!("{:?} is listed twice: keep one", meter.name));
         }
@@ -176,21 +193,24 @@ fn meters(root: &Scope<'_>) -> Vec<MeterRule> {
 }
 
 fn meter(scope: &Scope<'_>) -> Option<MeterRule> {
-    let name = scope.required("name", values::meter_name);
+    let name = scope.required("name", values::text);
     let event_type = scope.required("type", values::text);
-    let value = scope.optional("value", values::dotted_path);
+    let value = scope.optional("value", values::text);
     let aggregation = scope.required(
         "aggregation",
         choice(&[("count", Aggregation::Count), ("sum", Aggregation::Sum), ("max", Aggregation::Max)]),
     );
-    if event_type.as_deref().and_then(ServiceAction::from_event_type).is_some() {
-        scope.report("type", "is an event of the service catalog: no meter can take it");
+    let meter = MeterRule { name: name?, event_type: event_type?, value, aggregation: aggregation? };
+    let rules = Rules { meters: vec![meter.clone()], ..bare_rules() };
+    if let Some(InvalidRules::Meter { cause, .. }) = Decoder::new("any", &rules).err() {
+        let key = match &cause {
+            InvalidMeter::Name | InvalidMeter::Reserved | InvalidMeter::Twice => "name",
+            InvalidMeter::NoType | InvalidMeter::ServiceType(_) => "type",
+            InvalidMeter::NoValue | InvalidMeter::Value { .. } => "value",
+        };
+        scope.report(key, cause.to_string());
     }
-    let needs_value = matches!(aggregation, Some(Aggregation::Sum | Aggregation::Max));
-    if needs_value && scope.is_absent("value") {
-        scope.report("value", "is missing: sum and max need the dotted path of a value, e.g. data.tokens");
-    }
-    Some(MeterRule { name: name?, event_type: event_type?, value, aggregation: aggregation? })
+    Some(meter)
 }
 
 fn regions(root: &Scope<'_>, own: &str) -> BTreeMap<String, ClickHouse> {

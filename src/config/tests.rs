@@ -165,6 +165,12 @@ fn wrong_values_are_named_with_what_is_allowed() {
         (topics("{ name: a b, format: batch }"), "kafka.topics[0].name: \"a b\" is not a topic's name"),
         (topics("{ name: a }"), "kafka.topics[0].format: is missing"),
         (topics("{ name: a, format: json }"), "\"json\" is none of cloudevents, kafka-log, batch"),
+        (
+            topics("{ name: a, format: batch, region: 'topic:(' }"),
+            "kafka.topics[0].region: \"topic:(\": the pattern",
+        ),
+        (topics("{ name: a, format: batch, organization: x.y }"), "events of a batch have no paths"),
+        (topics("{ name: a, format: cloudevents, organization: 'header:' }"), "must follow header:"),
         (topics("{ name: a, format: kafka-log }"), "kafka.topics[0].organization: is missing"),
         (
             topics("{ name: a, format: batch }, { name: a, format: batch }"),
@@ -179,11 +185,14 @@ fn wrong_values_are_named_with_what_is_allowed() {
         ("metering: { flush_interval: 1 }".to_owned(), "is not a duration"),
         ("memory: 1KiB".to_owned(), "is less than 1048576 bytes"),
         ("plans: prices.yaml".to_owned(), "does not exist"),
-        ("meters: [{ name: services, type: x, aggregation: count }]".to_owned(), "is built in"),
-        ("meters: [{ name: a, type: x, aggregation: sum }]".to_owned(), "meters[0].value: is missing"),
+        ("meters: [{ name: services, type: x, aggregation: count }]".to_owned(), "taken by a built-in meter"),
+        (
+            "meters: [{ name: a, type: x, aggregation: sum }]".to_owned(),
+            "meters[0].value: sum and max need value",
+        ),
         (
             "meters: [{ name: a, type: service.created, aggregation: count }]".to_owned(),
-            "no meter can take it",
+            "no meter can take them",
         ),
         ("regions: { us: { clickhouse: { url: http://a } } }".to_owned(), "own region"),
         ("regions: { eu: {} }".to_owned(), "regions.eu.clickhouse.url: is missing"),

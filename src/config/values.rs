@@ -194,42 +194,6 @@ pub fn database_name(text: &str) -> Read<String> {
     }
 }
 
-pub fn meter_name(text: &str) -> Read<String> {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    let is_name = text.len() <= MAX_NAME
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(allowed);
-    if is_name {
-        Ok(text.to_owned())
-    } else {
-        Err("is not a meter's name: a letter of a-z, then a-z, 0-9 and _, at most 64".into())
-    }
-}
-
-/// A dotted path into an event: names separated by single dots.
-pub fn dotted_path(text: &str) -> Read<String> {
-    if text.split('.').all(|part| !part.is_empty()) {
-        Ok(text.to_owned())
-    } else {
-        Err("is not a path: write names separated by dots, e.g. data.tokens".into())
-    }
-}
-
-/// Where an organization or a region is in a record: a dotted path, `header:NAME`, or
-/// `topic:PATTERN`. The decoder checks the rest of what it says.
-pub fn locator(text: &str) -> Read<String> {
-    let is_locator = match text.split_once(':') {
-        Some(("header" | "topic", rest)) => !rest.is_empty(),
-        _ => dotted_path(text).is_ok(),
-    };
-    if is_locator {
-        Ok(text.to_owned())
-    } else {
-        Err("is not a place: write a dotted path, header:NAME, or topic:PATTERN with one capture group"
-            .into())
-    }
-}
-
 /// One of several words.
 pub fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&str) -> Read<T> {
     move |text| match words.iter().find(|(word, _)| *word == text) {

@@ -4,6 +4,7 @@ use super::*;
 
 fn count(format: FileFormat, files: &[&[u8]]) -> anyhow::Result<Report> {
     let dir = tempfile::tempdir().unwrap();
+    let files_dir = tempfile::tempdir().unwrap();
     let settings = CacheSettings { dir: dir.path().to_owned(), memory: 1 << 24, budget: 1 << 24 };
     let cache = Cache::open(&settings).unwrap();
     let mut rules = Config::built_in().rules_of(&Topic {
@@ -17,7 +18,7 @@ fn count(format: FileFormat, files: &[&[u8]]) -> anyhow::Result<Report> {
     let counter = LaneCounter::from_start(&lane, &rules, &cache).unwrap();
     let mut paths = Vec::new();
     for (number, bytes) in files.iter().enumerate() {
-        let path = dir.path().join(number.to_string());
+        let path = files_dir.path().join(number.to_string());
         File::create(&path).unwrap().write_all(bytes).unwrap();
         paths.push(path);
     }
