@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use tokio::sync::Mutex;
+use tokio::task::JoinError;
 
 use super::Accounts;
 use super::account::{self, Account, read_period};
 use super::api_key::{KeyHolder, StoredKey};
-use super::database::{Database, DatabaseResult, values};
+use super::database::{Database, DatabaseError, DatabaseResult, Row, values};
+use crate::event::PlanPeriod;
 
 /// Log entries read at a time.
 const BATCH: i64 = 10_000;
@@ -51,7 +53,7 @@ impl Directory {
         let head = "SELECT sequence FROM audit_head WHERE id = 1";
         let row = database.fetch_optional(head, &[]).await?;
         let sequence = row.map_or(Ok(0), |row| row.integer(0))?;
-        let mut accounts = load_accounts(database).await?;
+        let accounts = load_accounts(database).await?;
         let directory = Self { sequence: Mutex::new(sequence), ..Self::default() };
         let keys = "SELECT id, organization, role, hash FROM api_keys";
         database
@@ -60,8 +62,8 @@ impl Directory {
                 Ok(())
             })
             .await?;
-        for (id, account) in accounts.drain() {
-            directory.accounts.insert(id, Arc::new(account));
+        for account in accounts {
+            directory.accounts.insert(account.id.clone(), Arc::new(account));
         }
         Ok(directory)
     }
@@ -113,42 +115,75 @@ impl Directory {
 }
 
 /// Parts that are read at different moments may not fit together where an account changes
-/// meanwhile; then the log, read from before all of them, brings it up again.
-async fn load_accounts(database: &Database) -> DatabaseResult<HashMap<String, Account>> {
-    let mut accounts = HashMap::new();
+/// meanwhile; then the log, read from before all of them, brings it up again. They are read side by
+/// side, because reading rows is all of the work.
+async fn load_accounts(database: &Database) -> DatabaseResult<Vec<Account>> {
+    let (accounts, periods, regions) = tokio::join!(
+        tokio::spawn(load_rows(database.clone())),
+        tokio::spawn(load_periods(database.clone())),
+        tokio::spawn(load_regions(database.clone())),
+    );
+    let (mut accounts, mut periods, mut regions) = (whole(accounts)?, whole(periods)?, whole(regions)?);
+    for account in &mut accounts {
+        account.periods = periods.remove(&account.id).unwrap_or_default();
+        account.regions = regions.remove(&account.id).unwrap_or_default();
+    }
+    Ok(accounts)
+}
+
+/// What a part of the reading came to; a panic in it is one here.
+fn whole<T>(part: Result<DatabaseResult<T>, JoinError>) -> DatabaseResult<T> {
+    part.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => Err(DatabaseError::Content { what: format!("read accounts: {error}") }),
+    })
+}
+
+async fn load_rows(database: Database) -> DatabaseResult<Vec<Account>> {
     let sql = "SELECT id, name, email, created_ms,
             CASE WHEN EXISTS (SELECT 1 FROM payment_methods WHERE organization = organizations.id)
                  THEN 1 ELSE 0 END,
             past_due, version
         FROM organizations";
-    database
-        .for_each(sql, &[], |row| {
-            let account = Account::from_row(&row)?;
-            accounts.insert(account.id.clone(), account);
-            Ok(())
-        })
-        .await?;
-    let periods = "SELECT organization, plan, trial, from_ms, to_ms FROM plan_periods
-                   ORDER BY organization, from_ms";
-    database
-        .for_each(periods, &[], |row| {
-            let period = read_period(&row, 1)?;
-            if let Some(account) = accounts.get_mut(row.text(0)?) {
-                account.periods.push(period);
-            }
-            Ok(())
-        })
-        .await?;
-    let regions = "SELECT organization, region FROM organization_regions ORDER BY organization, position";
-    database
-        .for_each(regions, &[], |row| {
-            if let Some(account) = accounts.get_mut(row.text(0)?) {
-                account.regions.push(row.text(1)?.to_owned());
-            }
-            Ok(())
-        })
-        .await?;
+    let mut accounts = Vec::new();
+    let add = |row: Row| {
+        accounts.push(Account::from_row(&row)?);
+        Ok(())
+    };
+    database.for_each(sql, &[], add).await?;
     Ok(accounts)
+}
+
+async fn load_periods(database: Database) -> DatabaseResult<HashMap<String, Vec<PlanPeriod>>> {
+    let sql = "SELECT organization, plan, trial, from_ms, to_ms FROM plan_periods
+               ORDER BY organization, from_ms";
+    load_grouped(&database, sql, |row| read_period(row, 1)).await
+}
+
+async fn load_regions(database: Database) -> DatabaseResult<HashMap<String, Vec<String>>> {
+    let sql = "SELECT organization, region FROM organization_regions ORDER BY organization, position";
+    load_grouped(&database, sql, |row| row.text(1).map(str::to_owned)).await
+}
+
+/// Rows of one organization, its id the first column, follow one another.
+async fn load_grouped<T>(
+    database: &Database,
+    sql: &'static str,
+    read: impl Fn(&Row) -> DatabaseResult<T>,
+) -> DatabaseResult<HashMap<String, Vec<T>>> {
+    let mut groups: HashMap<String, Vec<T>> = HashMap::new();
+    let mut current: Option<(String, Vec<T>)> = None;
+    let add = |row: Row| {
+        let (organization, item) = (row.text(0)?, read(&row)?);
+        match &mut current {
+            Some((held, items)) if held == organization => items.push(item),
+            _ => groups.extend(current.replace((organization.to_owned(), vec![item]))),
+        }
+        Ok(())
+    };
+    database.for_each(sql, &[], add).await?;
+    groups.extend(current);
+    Ok(groups)
 }
 
 impl Accounts {

@@ -165,3 +165,50 @@ async fn of_two_changes_of_plan_at_once_one_wins() {
     }
     world.accounts.verify_log().await.unwrap().expect("the log is whole");
 }
+
+/// What is logged while it lives, by this thread, at every level.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_secret_of_a_request_reaches_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let (world, _folder) = world("log").await;
+    world.sign_up("acme").await;
+    let key = world.new_key("acme", "admin").await;
+    world.call(&key, "GET", "/v1/organizations/acme", None).await.good();
+    let wrong = "odo_key_0123456789abcdef_wrongsecret";
+    assert_eq!(world.call(wrong, "GET", "/v1/organizations/acme", None).await.status.as_u16(), 401);
+    let path = "/v1/organizations/acme/payment-methods";
+    let card = json!({ "token": "4242424242424242", "brand": "visa", "last4": "4242", "exp": "11/2028" });
+    let sent = with_key(request(&key, "POST", path, Some(card)), "idempotency-secret");
+    assert_eq!(world.send(sent).await.refusal(), (422, "card-number-refused"));
+    let good = json!({ "token": "tok_secret_1", "brand": "visa", "last4": "4242", "exp": "11/2028" });
+    world.send(with_key(request(&key, "POST", path, Some(good)), "idempotency-secret")).await.good();
+    tracing::info!("the log is heard");
+    let text = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("a text");
+    assert!(text.contains("the log is heard"));
+    let secret_part = key.rsplit('_').next().expect("a secret");
+    for secret in
+        [TOKEN, secret_part, "wrongsecret", "4242424242424242", "idempotency-secret", "tok_secret_1"]
+    {
+        assert!(!text.contains(secret), "{secret} stands in the log");
+    }
+}
