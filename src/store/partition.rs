@@ -44,7 +44,7 @@ pub struct Spans {
 impl Default for Spans {
     fn default() -> Self {
         Self {
-            buckets: [2 * MINUTE, HOUR, DAY, 30 * DAY],
+            buckets: [2 * MINUTE, HOUR, 7 * DAY, 30 * DAY],
             insert: 5 * MINUTE,
             roll: HOUR,
             grace: 10 * MINUTE,

@@ -8,15 +8,15 @@ use clickhouse::query::Query;
 use serde::{Deserialize, Serialize};
 
 use super::blocks::{among_blocks, blocks_of, with_blocks};
-use super::client::{INSERT_SETTINGS, execute, fetch};
+use super::client::{INSERT_SETTINGS, execute, fetch, within};
 use super::partition::Partition;
 use super::rows::{CountRecord, LedgerRecord, ServiceRecord};
 use super::{Store, StoreError};
 use crate::aggregate::{CountRow, LedgerRow, ServiceRow};
 use crate::event::{Rules, RulesHash};
 
-/// A roll reads and writes what thousands of blocks counted.
-const ROLL_TIMEOUT: Duration = Duration::from_secs(300);
+/// A roll reads and writes what thousands of blocks counted, about a million rows a second.
+const ROLL_TIMEOUT: Duration = Duration::from_secs(1800);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Row, Serialize, Deserialize)]
@@ -106,7 +106,8 @@ impl Store {
     /// Checks that the covered blocks' rows are all there, and gives the sum of their summed values.
     async fn check_sums(&self, row: &LedgerRow, covered: &[LedgerRow]) -> Result<u128, StoreError> {
         let action = || format!("sum what block {} of {} covers", row.block, row.lane);
-        let records: Vec<SumRecord> = fetch(blocks_of(&self.client, SUM_OF_BLOCKS, covered), action).await?;
+        let query = blocks_of(&self.client, SUM_OF_BLOCKS, covered);
+        let records = within(ROLL_TIMEOUT, action, query.fetch_all::<SumRecord>()).await?;
         let stored: HashMap<u128, &SumRecord> = records.iter().map(|record| (record.block, record)).collect();
         for block in covered {
             let quantity = stored.get(&block.block.0).map_or(0, |record| record.sums + record.maxima);
@@ -135,7 +136,7 @@ impl Store {
             .param("bucket", partition.bucket)
             .param("block", row.block.0.to_string());
         let action = || format!("sum block {} of {}", row.block, row.lane);
-        let records: Vec<SumRecord> = fetch(query, action).await?;
+        let records = within(ROLL_TIMEOUT, action, query.fetch_all::<SumRecord>()).await?;
         let (rolled, maxima) = records.first().map_or((0, 0), |record| (record.sums, record.maxima));
         if rolled != sums {
             return Err(damaged_roll(row, format!("it sums to {rolled}, what it covers to {sums}")));
@@ -189,7 +190,8 @@ const SUM_OF_ROLL: &str = "
     WHERE level = {level:UInt8} AND bucket = {bucket:UInt32} AND block = {block:UInt128}
     GROUP BY block";
 
-/// Reads in the order that it groups by, so that its memory doesn't grow with the rows.
+/// Reads in the order that it groups by, in small pieces, so that its memory doesn't grow with the
+/// rows: some 6 MiB for each part that it reads, and what it writes at a time.
 const COPY_COUNTS: &str = concat!(
     "INSERT INTO counts (organization, meter, region, hour, fold, block, value, level, bucket) ",
     with_blocks!(),
@@ -198,7 +200,8 @@ const COPY_COUNTS: &str = concat!(
     FROM counts WHERE ",
     among_blocks!(),
     " GROUP BY organization, meter, region, hour, fold
-    SETTINGS optimize_aggregation_in_order = 1"
+    SETTINGS optimize_aggregation_in_order = 1, max_block_size = 8192,
+        min_insert_block_size_rows = 262144, min_insert_block_size_bytes = 33554432"
 );
 
 const COPY_SERVICES: &str = concat!(

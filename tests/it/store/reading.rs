@@ -4,7 +4,7 @@ use odometer::aggregate::{CountRow, Fold, LedgerRow};
 use odometer::event::{Format, Rules};
 use odometer::store::{SeriesPoint, SeriesQuery, Store, Watermark, Window};
 
-use super::{NOVEMBER_HOUR, NOVEMBER_MS, Writer, calls, count, greatest, servers};
+use super::{NOVEMBER_HOUR, NOVEMBER_MS, Writer, calls, count, greatest, servers, user};
 
 const HOUR_MS: i64 = 3_600_000;
 const DECEMBER_HOUR: u32 = NOVEMBER_HOUR + 30 * 24;
@@ -58,6 +58,50 @@ async fn everyone_s_month_comes_in_order() {
             row("globex", "us", "api_calls", Fold::Sum, 5),
         ]
     );
+}
+
+/// A filter on a view reaches the order of the tables below: one organization costs what it has, not
+/// what everyone has.
+#[tokio::test]
+async fn one_organization_is_read_without_the_others() {
+    const ROWS: u32 = 300_000;
+    let (store, settings) = servers::new_store("one").await;
+    let client = user(&settings);
+    let mut writer = Writer::new(&store, "topic", 0);
+    let row = writer.live(&[calls("acme", 7)]).await;
+    let change = odometer::aggregate::ServiceRow {
+        organization: "acme".to_owned(),
+        region: "us".to_owned(),
+        service: "billing".to_owned(),
+        version: 1,
+        time_ms: NOVEMBER_MS,
+        source: String::new(),
+        id: "1".to_owned(),
+        exists: Some(true),
+        published: Some(true),
+        name: None,
+    };
+    store.insert_block(&row, &[], &[change]).await.unwrap();
+    for statement in [
+        "INSERT INTO counts SELECT concat('org-', toString(number)), 'api_calls', 'us', hour, fold, block, 1, level, \
+            bucket FROM counts ARRAY JOIN range(300000) AS number WHERE organization = 'acme'",
+        "INSERT INTO service_changes SELECT concat('org-', toString(number)), region, service, version, time, source, \
+            id, existing, published, name, block, level, bucket \
+            FROM service_changes ARRAY JOIN range(300000) AS number WHERE organization = 'acme'",
+    ] {
+        client.query_raw(statement).execute().await.unwrap();
+    }
+    for (view, rows) in [("usage_monthly", ROWS + 1), ("usage_hourly", ROWS + 1), ("services", ROWS + 1)] {
+        let count = async |filter: &str, most: u32| -> clickhouse::error::Result<u64> {
+            let sql = format!(
+                "SELECT count() FROM (SELECT * FROM {view} {filter}) SETTINGS max_rows_to_read = {most}"
+            );
+            client.query(&sql).fetch_one().await
+        };
+        assert_eq!(count("", 2 * ROWS).await.unwrap(), u64::from(rows), "{view}");
+        assert!(count("", ROWS / 10).await.is_err(), "{view}: everyone needs everything");
+        assert_eq!(count("WHERE organization = 'acme'", ROWS / 10).await.unwrap(), 1, "{view}");
+    }
 }
 
 /// A day of a lane that nobody could roll up.
