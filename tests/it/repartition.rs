@@ -85,7 +85,11 @@ fn repeats_in_other_partitions_are_found_and_nothing_is_copied_twice() {
         wait_until("some records to be copied", Duration::from_secs(60), || {
             let ends: i64 =
                 std::panic::catch_unwind(|| kafka::ends(&to)).map_err(|_| "no topic yet")?.values().sum();
-            if ends > seen + 3_000 { Ok(seen = ends) } else { Err(format!("{ends} records")) }
+            if ends <= seen + 3_000 {
+                return Err(format!("{ends} records"));
+            }
+            seen = ends;
+            Ok(())
         });
         process.kill();
     }

@@ -116,7 +116,7 @@ async fn a_roll_sums_sums_and_keeps_the_greatest_of_maxima() {
     assert_eq!(before[&("acme".to_owned(), "peak_size".to_owned())], 9);
     assert_eq!(before[&("acme".to_owned(), "api_calls".to_owned())], 16);
     let counting = store.history(&writer.lane).await.unwrap();
-    assert_eq!(counting.rows, [roll.clone()]);
+    assert_eq!(counting.rows, std::slice::from_ref(&roll));
     let mut counts = store.counts_of(&[roll]).unwrap();
     let mut rows = Vec::new();
     while let Some((_, row)) = counts.next().await.unwrap() {
