@@ -3,6 +3,7 @@
 //! A command is a struct of its flags with `async fn run(self, &Context) -> Result<(), Failure>`,
 //! and one line in [`Command`].
 
+mod accounts;
 mod audit;
 mod count;
 mod dead_letters;
@@ -13,10 +14,13 @@ pub mod process;
 mod recount;
 mod repartition;
 pub mod screen;
+mod run;
+mod serve;
 mod setup;
 mod simulate;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod validate;
 
 use std::path::PathBuf;
@@ -67,8 +71,11 @@ enum Command {
     Repartition(repartition::Repartition),
     Ingest(ingest::Ingest),
     Recount(recount::Recount),
+    Run(run::Run),
+    Serve(serve::Serve),
     Setup(setup::Setup),
     Simulate(simulate::Simulate),
+    Usage(usage::Usage),
     Validate(validate::Validate),
 }
 
@@ -87,8 +94,11 @@ impl Command {
             Self::DeadLetters(command) => command.run(context).await,
             Self::Repartition(command) => command.run(context).await,
             Self::Ingest(command) => command.run(context).await,
+            Self::Run(command) => command.run(context).await,
+            Self::Serve(command) => command.run(context).await,
             Self::Setup(command) => command.run(context).await,
             Self::Simulate(command) => command.run(context).await,
+            Self::Usage(command) => command.run(context).await,
             Self::Validate(command) => command.run(context).await,
         }
     }

@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::snapshot::Snapshots;
-use crate::telemetry::Readiness;
+use crate::telemetry::{Readiness, RenderMetrics};
 
 mod accounts;
 mod caller;
@@ -64,9 +64,6 @@ impl Settings {
     /// A gateway that asks before every request of a busy organization stays below it.
     pub const DEFAULT_RATE: Rate = Rate { per_second: 200, burst: 1000 };
 }
-
-/// Writes the metrics of this process in Prometheus' text format.
-pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What every handler may use. Clones share everything.
 #[derive(Clone)]

@@ -1,14 +1,20 @@
 //! `odometer ingest`: Kafka to ClickHouse, until it is told to stop.
 
+use std::time::Duration;
+
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::process::until_stopped;
 use super::setup::{open_store, topics};
-use super::{Context, Exit, Failure};
+use super::{Context, Exit, Failure, accounts};
 use crate::clock::Clock;
+use crate::config::ClockSource;
 use crate::pipeline::{self, IngestError};
 use crate::telemetry::Readiness;
+
+/// How often a test's clock is looked at.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Count what Kafka has into ClickHouse; start as many as wanted, they share the group
 #[derive(Debug, Args)]
@@ -33,7 +39,26 @@ pub async fn start(
         return Ok(());
     }
     let Some(store) = open_store(context, &shutdown).await? else { return Ok(()) };
-    pipeline::ingest(settings, store, Clock::System, readiness, shutdown).await.map_err(failure)
+    let Some(clock) = clock(context, &shutdown).await? else { return Ok(()) };
+    pipeline::ingest(settings, store, clock, readiness, shutdown).await.map_err(failure)
+}
+
+/// The installation's clock: where it is a test's, it is followed until told to stop.
+async fn clock(context: &Context, shutdown: &CancellationToken) -> Result<Option<Clock>, Failure> {
+    if context.config.clock == ClockSource::System {
+        return Ok(Some(Clock::System));
+    }
+    let Some(accounts) = accounts::open(&context.config, shutdown).await? else { return Ok(None) };
+    let clock = accounts.clock().clone();
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(async move {
+        loop {
+            if let Err(error) = accounts.follow_test_clock().await {
+                tracing::warn!(%error, "follow the test clock; trying again");
+            }
+            tokio::time::sleep(FOLLOW_INTERVAL).await;
+        }
+    }));
+    Ok(Some(clock))
 }
 
 fn failure(error: IngestError) -> Failure {

@@ -3,7 +3,10 @@
 use super::{Config, ConfigError, Place, Problem, Secret, Start, Topic};
 use crate::dedup::CacheSettings;
 use crate::event::Rules;
-use crate::{pipeline, source, store};
+use crate::snapshot::TopicSettings;
+use crate::snapshot::completeness::Acceptance;
+use crate::snapshot::deployment;
+use crate::{http, pipeline, source, store};
 
 impl Config {
     /// The counting rules of a configured topic; `None` where it is not configured.
@@ -85,6 +88,57 @@ impl Config {
             database: self.clickhouse.database.clone(),
             user: self.clickhouse.user.clone(),
             password: self.clickhouse_password()?,
+        })
+    }
+
+    /// How this deployment's usage is read.
+    pub fn deployment_settings(&self) -> deployment::Settings {
+        deployment::Settings {
+            region: self.region.as_str().into(),
+            topics: self.kafka.topics.iter().map(|topic| topic.name.clone()).collect(),
+            acceptance: Acceptance {
+                past_ms: milliseconds(self.metering.accept_past),
+                future_ms: milliseconds(self.metering.accept_future),
+            },
+        }
+    }
+
+    /// The other regions that usage is read from; which topics they count is their own affair.
+    pub fn other_deployments(&self) -> Result<Vec<(deployment::Settings, store::Settings)>, ConfigError> {
+        let mut others = Vec::new();
+        for (region, clickhouse) in &self.regions {
+            let reading = deployment::Settings {
+                region: region.as_str().into(),
+                topics: Vec::new(),
+                ..self.deployment_settings()
+            };
+            let key = format!("regions.{region}.clickhouse.password");
+            let store = store::Settings {
+                url: clickhouse.url.clone(),
+                database: clickhouse.database.clone(),
+                user: clickhouse.user.clone(),
+                password: fetch(&key, &clickhouse.password)?,
+            };
+            others.push((reading, store));
+        }
+        Ok(others)
+    }
+
+    /// Where snapshots of usage go.
+    pub fn snapshot_topic(&self) -> Result<TopicSettings, ConfigError> {
+        Ok(TopicSettings {
+            properties: self.kafka_properties()?,
+            topic: self.kafka.snapshots.clone(),
+            interval: self.metering.snapshot_interval,
+        })
+    }
+
+    pub fn http_settings(&self) -> Result<http::Settings, ConfigError> {
+        Ok(http::Settings {
+            operator_token: self.operator_token()?,
+            public_url: self.http.public_url.clone(),
+            snapshot_interval: self.metering.snapshot_interval,
+            rate: http::Settings::DEFAULT_RATE,
         })
     }
 

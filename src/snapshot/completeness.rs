@@ -21,8 +21,8 @@ pub struct LaneStanding {
     pub lane: Lane,
     /// Epoch milliseconds of the latest look at the log whose end the ledger has reached.
     pub reached_at: Option<i64>,
-    /// Epoch milliseconds of the latest sign of life: a look at the log, a block.
-    pub alive_at: i64,
+    /// Epoch milliseconds of the publication of the latest block; `None`: none was published yet.
+    pub published_at: Option<i64>,
 }
 
 /// Which lanes must be read to their end.
@@ -48,7 +48,8 @@ pub fn complete_through(lanes: &[LaneStanding], expected: &Expected) -> Option<T
     lanes.values().map(|lane| lane.reached_at.map(Time)).min().flatten()
 }
 
-/// Of a topic that was made again, the lanes of the newest: the old ones stand still for ever.
+/// Of a topic that was made again, the lanes of the newest: nothing is published in the old ones any
+/// more, and they stand still for ever.
 fn current_lanes<'a>(
     lanes: &'a [LaneStanding],
     expected: &Expected,
@@ -58,7 +59,7 @@ fn current_lanes<'a>(
     for standing in lanes.iter().filter(|standing| wanted(&standing.lane.topic)) {
         let place = (&*standing.lane.topic, standing.lane.partition);
         let held = current.entry(place).or_insert(standing);
-        if held.alive_at < standing.alive_at {
+        if held.published_at < standing.published_at {
             *held = standing;
         }
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use tokio_util::sync::CancellationToken;
 
 use super::deployment::Deployment;
@@ -18,14 +17,18 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// While the broker does not answer, what it said last holds.
 pub async fn watch_partitions(
     deployment: Arc<Deployment>,
-    properties: &[(String, String)],
+    properties: Vec<(String, String)>,
     shutdown: CancellationToken,
-) -> Result<(), KafkaError> {
+) {
     let mut config = ClientConfig::new();
-    for (name, value) in properties {
-        config.set(name, value);
-    }
-    let client: Arc<BaseConsumer> = Arc::new(config.set("allow.auto.create.topics", "false").create()?);
+    config.extend(properties);
+    let client: Arc<BaseConsumer> = match config.set("allow.auto.create.topics", "false").create() {
+        Ok(client) => Arc::new(client),
+        Err(error) => {
+            tracing::error!(%error, "make a client to ask for partitions: new ones are seen once they are read");
+            return;
+        }
+    };
     while !shutdown.is_cancelled() {
         let (deployment, client) = (deployment.clone(), client.clone());
         let asking = tokio::task::spawn_blocking(move || ask(&deployment, &client));
@@ -38,7 +41,6 @@ pub async fn watch_partitions(
             () = tokio::time::sleep(ASK_EVERY) => {}
         }
     }
-    Ok(())
 }
 
 fn ask(deployment: &Deployment, client: &BaseConsumer) {

@@ -90,9 +90,7 @@ impl Publisher {
         for (name, value) in PROPERTIES {
             config.set(*name, *value);
         }
-        for (name, value) in &settings.properties {
-            config.set(name, value);
-        }
+        config.extend(settings.properties);
         let failed = Arc::new(DashSet::new());
         let context = Deliveries { topic: settings.topic.clone(), failed: failed.clone() };
         let producer = config

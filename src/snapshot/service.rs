@@ -165,7 +165,10 @@ impl Snapshots {
                 (Some(held), Ok(Some(known))) => figures = Some(held.join(&known)),
                 (held, Err(error)) => {
                     figures = held;
-                    silent.insert(region, error.to_string());
+                    tracing::debug!(%region, %error, "read usage of another region");
+                    // Customers see it: how it is reached is none of their business.
+                    let reason = format!("region {region} does not answer");
+                    silent.insert(region, reason);
                 }
             }
         }

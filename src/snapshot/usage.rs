@@ -15,7 +15,7 @@ use crate::month::Month;
 use crate::rating::Estimate;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 pub const SERVICES: &str = "services";
 pub const PUBLISHED_SERVICES: &str = "published_services";

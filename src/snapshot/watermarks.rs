@@ -26,7 +26,7 @@ struct LaneLooks {
     /// The latest look whose watermark the end has reached.
     reached_at: Option<i64>,
     seen_at: Option<i64>,
-    /// The ledger's end, and when it was last moved.
+    /// The ledger's end, and when the latest block was published.
     end: Option<(i64, i64)>,
 }
 
@@ -100,7 +100,7 @@ impl Watermarks {
         let standing = |(lane, looks): (&Lane, &LaneLooks)| LaneStanding {
             lane: lane.clone(),
             reached_at: looks.reached_at,
-            alive_at: looks.seen_at.max(looks.end.map(|(_, at)| at)).unwrap_or(i64::MIN),
+            published_at: looks.end.map(|(_, published_at)| published_at),
         };
         self.lanes.iter().map(standing).collect()
     }

@@ -3,6 +3,7 @@
 mod differential;
 mod count;
 mod figures;
+mod http;
 mod oracle;
 mod paused;
 mod repartition;

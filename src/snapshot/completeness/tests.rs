@@ -6,8 +6,8 @@ fn lane(topic: &str, topic_id: &str, partition: i32) -> Lane {
     Lane { topic: topic.into(), topic_id: topic_id.into(), partition }
 }
 
-fn standing(lane: Lane, reached_at: Option<i64>, alive_at: i64) -> LaneStanding {
-    LaneStanding { lane, reached_at, alive_at }
+fn standing(lane: Lane, reached_at: Option<i64>, published_at: i64) -> LaneStanding {
+    LaneStanding { lane, reached_at, published_at: Some(published_at) }
 }
 
 fn topics(names: &[&str]) -> Expected {

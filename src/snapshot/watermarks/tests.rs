@@ -41,7 +41,10 @@ fn a_lane_that_nobody_owns_stands_still() {
     marks.reach(&lane(), 10, 50);
     for _ in 0..3 {
         marks.observe(&[mark(10, 100)]);
-        assert_eq!(marks.standings(), [LaneStanding { lane: lane(), reached_at: Some(100), alive_at: 100 }]);
+        assert_eq!(
+            marks.standings(),
+            [LaneStanding { lane: lane(), reached_at: Some(100), published_at: Some(50) }]
+        );
     }
 }
 
@@ -49,10 +52,10 @@ fn a_lane_that_nobody_owns_stands_still() {
 fn a_lane_that_was_seen_or_counted_alone_has_reached_nothing() {
     let mut marks = Watermarks::default();
     marks.observe(&[mark(0, 100)]);
-    assert_eq!(marks.standings(), [LaneStanding { lane: lane(), reached_at: None, alive_at: 100 }]);
+    assert_eq!(marks.standings(), [LaneStanding { lane: lane(), reached_at: None, published_at: None }]);
     let mut marks = Watermarks::default();
     marks.reach(&lane(), 0, 90);
-    assert_eq!(marks.standings(), [LaneStanding { lane: lane(), reached_at: None, alive_at: 90 }]);
+    assert_eq!(marks.standings(), [LaneStanding { lane: lane(), reached_at: None, published_at: Some(90) }]);
 }
 
 #[test]

@@ -1,0 +1,77 @@
+//! `odometer serve`: the HTTP API, usage in memory, the snapshots topic.
+
+use std::sync::Arc;
+
+use clap::Args;
+use futures::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::process::until_stopped;
+use super::setup::{open_store, topics};
+use super::usage::Reading;
+use super::{Context, Failure, accounts};
+use crate::http::{self, App};
+use crate::snapshot::changes::Changes;
+use crate::snapshot::{Publisher, follow, watch_partitions};
+use crate::telemetry::{Readiness, start_metrics};
+
+/// Serve the HTTP API and publish usage snapshots
+#[derive(Debug, Args)]
+pub struct Serve {}
+
+impl Serve {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let readiness = Readiness::default();
+        let timeout = context.config.shutdown_timeout;
+        until_stopped(timeout, |shutdown| start(context, &readiness, shutdown)).await
+    }
+}
+
+/// Waits for the servers, makes what is missing there, and serves until told to stop.
+pub async fn start(
+    context: &Context,
+    readiness: &Readiness,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    let config = &context.config;
+    let (settings, topic) = (config.http_settings()?, config.snapshot_topic()?);
+    let listener = http::bind(&config.http.listen).await.map_err(anyhow::Error::from)?;
+    if topics(context, &shutdown).await?.is_none() {
+        return Ok(());
+    }
+    let Some(store) = open_store(context, &shutdown).await? else { return Ok(()) };
+    let Some(accounts) = accounts::open(config, &shutdown).await? else { return Ok(()) };
+    accounts.load_directory().await.map_err(anyhow::Error::from)?;
+    let publisher = Publisher::new(topic.clone()).map_err(anyhow::Error::from)?;
+    let metrics = start_metrics().map_err(anyhow::Error::from)?;
+    let clock = accounts.clock().clone();
+    let changes = Arc::new(Changes::new(true));
+    let reading = Reading::new(config, store, Some(accounts.clone()), &changes, &clock)?;
+    let snapshots = reading.snapshots;
+    let app = App::new(
+        settings,
+        snapshots.clone(),
+        accounts.clone(),
+        readiness.clone(),
+        metrics,
+        clock,
+        shutdown.clone(),
+    );
+    let following = reading.deployments.iter().map(|deployment| {
+        let check = readiness.check(&format!("usage-{}", deployment.region()));
+        follow(deployment.clone(), changes.clone(), check, shutdown.clone())
+    });
+    let local = reading.deployments[0].clone();
+    // Half of the time to stop is for answers that are under way, the rest for what comes after.
+    let drain = config.shutdown_timeout / 2;
+    tracing::info!(listen = config.http.listen, "serving");
+    tokio::join!(
+        http::serve(listener, http::app(app), shutdown.clone(), drain),
+        join_all(following),
+        accounts.run(shutdown.clone()),
+        publisher.run(snapshots, shutdown.clone()),
+        watch_partitions(local, topic.properties, shutdown.clone()),
+    );
+    accounts.close().await;
+    Ok(())
+}
