@@ -40,7 +40,7 @@ enum Place {
 /// What one event of a record turned out to be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Judged {
-    Event(NaiveEvent),
+    Event(Box<NaiveEvent>),
     Rejected(Reason),
     Ignored(Ignored),
 }

@@ -88,8 +88,9 @@ fn what_was_counted_balances_and_what_is_changed_by_hand_is_found() {
     assert!(table.stdout.starts_with("balanced: "), "{}", table.stdout);
 }
 
-/// (table, what is set, where else than in the block, what undoes it, what is found without and with
-/// counting again)
+/// (table, what is set, what undoes it, the problems found without counting again, and with it)
+type Tampering<'a> = (&'a str, &'a str, &'a str, &'a [&'a str], &'a [&'a str]);
+
 fn check_tampering(deployment: &Deployment) {
     let ledger = deployment.table("ledger");
     let block = clickhouse::value(&format!(
@@ -107,7 +108,7 @@ fn check_tampering(deployment: &Deployment) {
     let (one, other) = (key(0), key(1));
     let moved = format!("value = if({one}, value + 1, if({other}, value - 1, value))");
     let moved_back = format!("value = if({one}, value - 1, if({other}, value + 1, value))");
-    let cases: [(&str, &str, &str, &[&str], &[&str]); 8] = [
+    let cases: [Tampering<'_>; 8] = [
         ("published", "counted = counted + 1", "counted = counted - 1", &["tally"], &["outcomes", "tally"]),
         (
             "published",

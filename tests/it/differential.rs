@@ -99,7 +99,7 @@ fn naive_says(rules: &Rules, record: &Record<'_>) -> Vec<Said> {
             Judged::Event(event) => {
                 let (key, content) = (event_key(&event), content_hash(&event));
                 let trace = keyed_trace(key, content, Outcome::Counted);
-                Said::Event { event: Box::new(event), key, content, trace }
+                Said::Event { event, key, content, trace }
             }
             Judged::Rejected(reason) => Said::Rejected(placed(index, Outcome::Rejected(reason)), reason),
             Judged::Ignored(why) => Said::Ignored(placed(index, Outcome::Ignored(why))),

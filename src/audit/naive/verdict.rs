@@ -54,16 +54,32 @@ const REQUEST_TYPES: [&str; 2] = ["api.request", "kong.api_request"];
 const CATALOG_TYPES: [&str; 5] =
     ["service.created", "service.updated", "service.published", "service.unpublished", "service.deleted"];
 
-/// An early end, with what it is.
-type Checked<T> = Result<T, Judged>;
+/// Why an event does not count.
+#[derive(Clone, Copy)]
+enum End {
+    Rejected(Reason),
+    Ignored(Ignored),
+}
+
+impl From<End> for Judged {
+    fn from(end: End) -> Self {
+        match end {
+            End::Rejected(reason) => Self::Rejected(reason),
+            End::Ignored(why) => Self::Ignored(why),
+        }
+    }
+}
+
+type Checked<T> = Result<T, End>;
 
 impl NaiveReader {
     pub(super) fn judge_event(&self, raw: &RawEvent, recorded_ms: Option<i64>) -> Judged {
-        self.event(raw, recorded_ms).map_or_else(|end| end, Judged::Event)
+        self.event(raw, recorded_ms).map_or_else(Judged::from, |event| Judged::Event(Box::new(event)))
     }
 
     pub(super) fn judge_request(&self, raw: &RawRequest, recorded_ms: Option<i64>) -> Judged {
-        self.logged_request(raw, recorded_ms).map_or_else(|end| end, Judged::Event)
+        self.logged_request(raw, recorded_ms)
+            .map_or_else(Judged::from, |event| Judged::Event(Box::new(event)))
     }
 
     fn event(&self, raw: &RawEvent, recorded_ms: Option<i64>) -> Checked<NaiveEvent> {
@@ -110,7 +126,7 @@ impl NaiveReader {
         } else if is_read {
             NaiveBody::Usage(self.charges(None, &meters, &raw.values)?)
         } else {
-            return Err(Judged::Ignored(Ignored::UnknownType));
+            return Err(End::Ignored(Ignored::UnknownType));
         };
         self.check_age(time_ms, recorded_ms)?;
         Ok(NaiveEvent { organization, source, id: NaiveId::Text(id), time_ms, region, body })
@@ -127,11 +143,11 @@ impl NaiveReader {
 
         // Missing, bad, ignored.
         let organization = present(organization, Reason::MissingOrganization)?;
-        let Field::Found(time_ms) = raw.time_ms else { return Err(Judged::Rejected(Reason::BadTime)) };
+        let Field::Found(time_ms) = raw.time_ms else { return Err(End::Rejected(Reason::BadTime)) };
         let charges = match raw.routed {
             Field::Found(true) => self.charges(Some(1), &meters, &raw.values)?,
-            Field::Found(false) | Field::Absent => return Err(Judged::Ignored(Ignored::Unrouted)),
-            Field::Wrong | Field::Twice => return Err(Judged::Rejected(Reason::BadService)),
+            Field::Found(false) | Field::Absent => return Err(End::Ignored(Ignored::Unrouted)),
+            Field::Wrong | Field::Twice => return Err(End::Rejected(Reason::BadService)),
         };
         self.check_age(time_ms, recorded_ms)?;
         Ok(NaiveEvent {
@@ -190,13 +206,13 @@ impl NaiveReader {
     fn check_age(&self, time_ms: i64, recorded_ms: Option<i64>) -> Checked<()> {
         let age = recorded_ms.map_or(0, |recorded_ms| i128::from(recorded_ms) - i128::from(time_ms));
         if time_ms < EARLIEST_MS {
-            Err(Judged::Rejected(Reason::TooOld))
+            Err(End::Rejected(Reason::TooOld))
         } else if time_ms >= LATEST_MS {
-            Err(Judged::Rejected(Reason::TooNew))
+            Err(End::Rejected(Reason::TooNew))
         } else if age > i128::from(self.rules.accept_past_ms) {
-            Err(Judged::Rejected(Reason::TooOld))
+            Err(End::Rejected(Reason::TooOld))
         } else if -age > i128::from(self.rules.accept_future_ms) {
-            Err(Judged::Rejected(Reason::TooNew))
+            Err(End::Rejected(Reason::TooNew))
         } else {
             Ok(())
         }
@@ -206,7 +222,7 @@ impl NaiveReader {
 fn change(raw: &RawEvent, event_type: String, time_ms: i64) -> Checked<NaiveBody> {
     let bad = Reason::BadService;
     let service = optional(&raw.service, bad)?;
-    let service = service.filter(|service| !service.is_empty()).ok_or(Judged::Rejected(bad))?;
+    let service = service.filter(|service| !service.is_empty()).ok_or(End::Rejected(bad))?;
     let name = optional(&raw.name, bad)?;
     let version = optional(&raw.version, bad)?.unwrap_or(time_ms);
     let published = match event_type.as_str() {
@@ -219,7 +235,7 @@ fn change(raw: &RawEvent, event_type: String, time_ms: i64) -> Checked<NaiveBody
     Ok(NaiveBody::Service { service, event_type, name, published, version })
 }
 
-const MALFORMED: Judged = Judged::Rejected(Reason::Malformed);
+const MALFORMED: End = End::Rejected(Reason::Malformed);
 
 fn text(field: &Field<String>) -> Checked<Option<String>> {
     match field {
@@ -234,14 +250,14 @@ fn refuse_twice(fields: &[bool]) -> Checked<()> {
 }
 
 fn present(text: Option<String>, missing: Reason) -> Checked<String> {
-    text.filter(|text| !text.is_empty()).ok_or(Judged::Rejected(missing))
+    text.filter(|text| !text.is_empty()).ok_or(End::Rejected(missing))
 }
 
 fn time(field: &Field<i64>) -> Checked<i64> {
     match field {
         Field::Found(time_ms) => Ok(*time_ms),
-        Field::Absent => Err(Judged::Rejected(Reason::MissingTime)),
-        Field::Wrong | Field::Twice => Err(Judged::Rejected(Reason::BadTime)),
+        Field::Absent => Err(End::Rejected(Reason::MissingTime)),
+        Field::Wrong | Field::Twice => Err(End::Rejected(Reason::BadTime)),
     }
 }
 
@@ -249,7 +265,7 @@ fn optional<T: Clone>(field: &Field<T>, wrong: Reason) -> Checked<Option<T>> {
     match field {
         Field::Absent => Ok(None),
         Field::Found(value) => Ok(Some(value.clone())),
-        Field::Wrong | Field::Twice => Err(Judged::Rejected(wrong)),
+        Field::Wrong | Field::Twice => Err(End::Rejected(wrong)),
     }
 }
 
@@ -257,5 +273,5 @@ fn quantity(field: &Field<u64>, default: Option<u64>) -> Checked<u64> {
     optional(field, Reason::BadQuantity)?
         .or(default)
         .filter(|quantity| *quantity <= GREATEST_QUANTITY)
-        .ok_or(Judged::Rejected(Reason::BadQuantity))
+        .ok_or(End::Rejected(Reason::BadQuantity))
 }

@@ -129,7 +129,7 @@ impl Counter {
             if let Some(open) = &mut open {
                 open.note(outcome, trace);
                 if let (Outcome::Counted, Judged::Event(event)) = (outcome, part.judged) {
-                    open.count(event, self.slice);
+                    open.count(*event, self.slice);
                 }
             }
         }

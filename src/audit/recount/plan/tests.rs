@@ -56,6 +56,10 @@ fn judged(plan: &Plan) -> Vec<(i64, i64)> {
     plan.rows.iter().filter(|row| row.judged).map(|row| (row.row.first_offset, row.row.next_offset)).collect()
 }
 
+fn ranges(plan: &Plan) -> Vec<(i64, i64)> {
+    plan.ranges.iter().map(|range| (range.start, range.end)).collect()
+}
+
 fn case(ranges: &[(i64, i64)], window: u64, log: (i64, i64)) -> Case {
     let rows = ranges.iter().map(|&(first, next)| row(&rules(window), first, next)).collect();
     Case { rows, wanted: |_| true, log: Ok(LogBounds { start: log.0, end: log.1 }), window }
@@ -67,17 +71,17 @@ fn the_window_before_a_row_is_read_too() {
     one.wanted = |row| row.first_offset == 50;
     let plan = of(&one);
     assert_eq!(judged(&plan), [(50, 60)]);
-    assert_eq!(plan.ranges, [30..60]);
+    assert_eq!(ranges(&plan), [(30, 60)]);
 }
 
 #[test]
 fn ranges_that_touch_are_read_once() {
     let plan = of(&case(&[(0, 50), (50, 50), (50, 60), (60, 90)], 20, (0, 90)));
     assert_eq!(judged(&plan), [(0, 50), (50, 50), (50, 60), (60, 90)]);
-    assert_eq!(plan.ranges, [0..90]);
+    assert_eq!(ranges(&plan), [(0, 90)]);
     let mut apart = case(&[(0, 10), (10, 100), (100, 110)], 20, (0, 200));
     apart.wanted = |row| row.next_offset - row.first_offset == 10;
-    assert_eq!(of(&apart).ranges, [0..10, 80..110]);
+    assert_eq!(ranges(&of(&apart)), [(0, 10), (80, 110)]);
 }
 
 #[test]
@@ -97,7 +101,7 @@ fn where_the_window_was_not_whole_no_more_is_read_than_was() {
     let mut late = case(&[(40, 60)], 20, (35, 90));
     late.rows[0].window_from = 38;
     let plan = of(&late);
-    assert_eq!((judged(&plan), plan.ranges), (vec![(40, 60)], vec![38..60]));
+    assert_eq!((judged(&plan), ranges(&plan)), (vec![(40, 60)], vec![(38, 60)]));
 }
 
 #[test]
