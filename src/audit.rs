@@ -5,6 +5,7 @@
 //! with the rooms that count ([`naive`]).
 
 mod balance;
+pub mod doctor;
 mod kafka;
 pub mod letters;
 pub mod naive;

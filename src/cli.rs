@@ -7,6 +7,7 @@ mod accounts;
 mod audit;
 mod count;
 mod dead_letters;
+mod doctor;
 mod failure;
 pub mod ingest;
 mod kafka;
@@ -68,6 +69,7 @@ enum Command {
     Audit(audit::Audit),
     Count(count::Count),
     DeadLetters(dead_letters::DeadLetters),
+    Doctor(doctor::Doctor),
     Repartition(repartition::Repartition),
     Ingest(ingest::Ingest),
     Recount(recount::Recount),
@@ -92,6 +94,7 @@ impl Command {
             Self::Count(command) => command.run(context).await,
             Self::Recount(command) => command.run(context).await,
             Self::DeadLetters(command) => command.run(context).await,
+            Self::Doctor(command) => command.run(context).await,
             Self::Repartition(command) => command.run(context).await,
             Self::Ingest(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::event::Record;
 use crate::source::{KafkaError, Settings};
@@ -70,6 +70,27 @@ pub fn partitions(settings: &Settings, topic: &str) -> Result<Option<Vec<i32>>, 
         let mut partitions: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
         partitions.sort_unstable();
         partitions
+    }))
+}
+
+/// The first offset whose record is of `since_ms` or later; `None` where there is none.
+pub fn first_offset_since(
+    settings: &Settings,
+    topic: &str,
+    partition: i32,
+    since_ms: i64,
+) -> Result<Option<i64>, KafkaError> {
+    let failed = |error: ClientError| KafkaError {
+        action: format!("look for time {since_ms} in {topic}[{partition}]"),
+        cause: error.to_string(),
+    };
+    let consumer: BaseConsumer = client(settings).create().map_err(failed)?;
+    let mut times = TopicPartitionList::new();
+    times.add_partition_offset(topic, partition, Offset::Offset(since_ms)).map_err(failed)?;
+    let found = consumer.offsets_for_times(times, PATIENCE).map_err(failed)?;
+    Ok(found.elements().first().and_then(|element| match element.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
     }))
 }
 

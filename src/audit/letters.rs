@@ -8,7 +8,7 @@ mod retry;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -170,6 +170,28 @@ pub fn list(settings: &Settings, filter: &Filter, limit: usize) -> Result<Letter
         letter.retried = retried.contains(&letter.id.hash());
     }
     Ok(letters)
+}
+
+/// How many letters were sent from an instant on, by reason; each rejected event once, and none that
+/// was sent again. Blocks.
+pub fn count_since(settings: &Settings, since_ms: i64) -> Result<BTreeMap<String, u64>, KafkaError> {
+    let mut reasons: HashMap<u128, String> = HashMap::new();
+    let mut retried = HashSet::new();
+    for (partition, range) in bounds(settings)? {
+        let start = kafka::first_offset_since(settings, &settings.dead_letters, partition, since_ms)?;
+        let range = start.unwrap_or(range.end).max(range.start)..range.end;
+        let mut reader = PartitionReader::open(settings, &settings.dead_letters, partition, range)?;
+        while reader.read(|record| match entry(record) {
+            Entry::Letter(letter) => drop(reasons.insert(letter.id.hash(), letter.reason)),
+            Entry::Mark(id) => drop(retried.insert(id.hash())),
+            Entry::Foreign => {}
+        })? {}
+    }
+    let mut by_reason = BTreeMap::new();
+    for (_, reason) in reasons.into_iter().filter(|(id, _)| !retried.contains(id)) {
+        *by_reason.entry(reason).or_default() += 1;
+    }
+    Ok(by_reason)
 }
 
 /// One letter with its content; `None` where it is not (or no longer) in the topic. Blocks.

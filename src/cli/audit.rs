@@ -46,10 +46,12 @@ struct Answer {
     account_log: Option<AccountLog>,
 }
 
+/// The hash chain over all changes of accounts.
 #[derive(Debug, Serialize)]
-struct AccountLog {
-    entries: Option<i64>,
-    problem: Option<String>,
+pub struct AccountLog {
+    pub entries: Option<i64>,
+    /// Where it is broken.
+    pub problem: Option<String>,
 }
 
 impl Audit {
@@ -99,7 +101,7 @@ pub async fn reached_kafka(context: &Context) -> Result<Kafka, Failure> {
 }
 
 /// The hash chain over all changes of accounts.
-async fn check_account_log(context: &Context) -> Result<Option<AccountLog>, Failure> {
+pub async fn check_account_log(context: &Context) -> Result<Option<AccountLog>, Failure> {
     let url = context.config.accounts_url()?;
     if url.starts_with("sqlite:") {
         let options = SqliteConnectOptions::from_str(&url).context("read accounts.url")?;

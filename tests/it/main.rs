@@ -1,6 +1,7 @@
 //! Tests that need real servers, in one binary. `scripts/test` starts them and runs it.
 
 mod differential;
+mod doctor;
 mod count;
 mod figures;
 mod http;
