@@ -80,7 +80,7 @@ pub async fn open_store(context: &Context, shutdown: &CancellationToken) -> Resu
 
 /// Compaction keeps the last record of a key and drops the others: usage would vanish before it is
 /// counted, or before it is counted again.
-async fn refuse_compacted(kafka: &Kafka, cluster: &Cluster, topic: &Wanted) -> Result<(), Failure> {
+pub async fn refuse_compacted(kafka: &Kafka, cluster: &Cluster, topic: &Wanted) -> Result<(), Failure> {
     if topic.purpose != Purpose::Input || !cluster.partitions.contains_key(&topic.name) {
         return Ok(());
     }

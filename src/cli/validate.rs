@@ -5,8 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::kafka::{self, Kafka};
+use super::kafka::{self, Cluster, Kafka, Wanted};
 use super::screen::{Tone, cell, table};
+use super::setup::refuse_compacted;
 use super::{Context, Exit, Failure};
 use crate::config::{Config, ConfigError};
 
@@ -146,17 +147,31 @@ async fn kafka_checks(config: &Config) -> Vec<Check> {
         Ok(cluster) => cluster,
         Err(error) => return vec![Check::unreachable(name, error)],
     };
-    let mut checks = vec![Check::good(name, format!("{} brokers", cluster.brokers))];
+    let mut checks = vec![Check::good(name, counted(cluster.brokers, "broker"))];
     for topic in kafka::wanted(&config.kafka) {
-        let name = format!("topic {}", topic.name);
-        checks.push(match cluster.partitions.get(&topic.name) {
-            Some(partitions) => Check::good(name, format!("{partitions} partitions")),
-            None => {
-                Check::new(name, Status::Doubtful, "does not exist").hint("run `odometer setup` to make it")
-            }
-        });
+        checks.push(topic_check(&kafka, &cluster, &topic).await);
     }
     checks
+}
+
+async fn topic_check(kafka: &Kafka, cluster: &Cluster, topic: &Wanted) -> Check {
+    let name = format!("topic {}", topic.name);
+    let Some(partitions) = cluster.partitions.get(&topic.name) else {
+        return Check::new(name, Status::Doubtful, "does not exist").hint("run `odometer setup` to make it");
+    };
+    match refuse_compacted(kafka, cluster, topic).await {
+        Ok(()) => Check::good(name, counted(*partitions, "partition")),
+        Err(failure) if failure.exit == Exit::Config => {
+            let check = Check::new(name, Status::Misconfigured, failure.message);
+            Check { hint: failure.hint, ..check }
+        }
+        Err(failure) => Check::unreachable(name, failure),
+    }
+}
+
+/// `1 broker`, `2 brokers`.
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn for_people(report: &Report) -> String {

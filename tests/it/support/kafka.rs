@@ -24,10 +24,18 @@ fn client() -> ClientConfig {
 
 /// Keeps records for ever, since tests give them times of long ago.
 pub fn create_topic(name: &str, partitions: i32) {
+    create(&NewTopic::new(name, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1"));
+}
+
+/// A topic that forgets records whose key came again.
+pub fn create_compacted_topic(name: &str) {
+    create(&NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact"));
+}
+
+fn create(topic: &NewTopic<'_>) {
     let admin: AdminClient<DefaultClientContext> = client().create().expect("a Kafka admin client");
-    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    let results = block_on(admin.create_topics([&topic], &options)).expect("ask Kafka to create a topic");
+    let results = block_on(admin.create_topics([topic], &options)).expect("ask Kafka to create a topic");
     for result in results {
         result.unwrap_or_else(|(topic, error)| panic!("create topic {topic}: {error}"));
     }

@@ -35,7 +35,14 @@ fn binary() -> Command {
 
 /// Runs a command to its end.
 pub fn run(folder: &Path, arguments: &[&str]) -> Ended {
-    let output = binary().current_dir(folder).args(arguments).output().expect("start odometer");
+    run_with(folder, arguments, &[])
+}
+
+/// Runs a command to its end with more environment variables.
+pub fn run_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+    let mut command = binary();
+    command.current_dir(folder).args(arguments).envs(environment.iter().copied());
+    let output = command.output().expect("start odometer");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
