@@ -15,8 +15,8 @@ mod tests;
 pub struct OpenBlock {
     /// Organizations of this block, by name; the number is an index into `names`.
     organizations: HashMap<Box<str>, u32, Xxh3Builder>,
-    /// Regions of this block; few, so a list.
-    regions: Vec<Box<str>>,
+    /// Regions of this block, likewise.
+    regions: HashMap<Box<str>, u32, Xxh3Builder>,
     counts: HashMap<CountKey, u128, Xxh3Builder>,
     services: Vec<ServiceRow>,
     outcomes: Outcomes,
@@ -24,7 +24,7 @@ pub struct OpenBlock {
     dead_letter_bytes: usize,
     digest: u128,
     times: Option<(i64, i64)>,
-    organization_bytes: usize,
+    name_bytes: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ struct CountKey {
     organization: u32,
     hour: u32,
     meter: MeterIndex,
-    region: u16,
+    region: u32,
 }
 
 /// Outcomes of a block's events, with the reasons.
@@ -68,7 +68,7 @@ impl Default for OpenBlock {
     fn default() -> Self {
         Self {
             organizations: HashMap::with_hasher(Xxh3Builder::new()),
-            regions: Vec::new(),
+            regions: HashMap::with_hasher(Xxh3Builder::new()),
             counts: HashMap::with_hasher(Xxh3Builder::new()),
             services: Vec::new(),
             outcomes: Outcomes::default(),
@@ -76,7 +76,7 @@ impl Default for OpenBlock {
             dead_letter_bytes: 0,
             digest: 0,
             times: None,
-            organization_bytes: 0,
+            name_bytes: 0,
         }
     }
 }
@@ -86,8 +86,9 @@ impl OpenBlock {
     pub fn count(&mut self, event: &Event<'_>, trace: Trace, fold: impl Fn(MeterIndex) -> Fold) {
         match &event.body {
             Body::Usage(charges) => {
-                let organization = self.organization(event.organization);
-                let region = self.region(event.region);
+                let names = &mut self.name_bytes;
+                let organization = number_of(&mut self.organizations, event.organization, names);
+                let region = number_of(&mut self.regions, event.region, names);
                 let hour = event.hour();
                 for charge in *charges {
                     let key = CountKey { organization, hour, meter: charge.meter, region };
@@ -132,65 +133,35 @@ impl OpenBlock {
 
     /// Keeps a rejected event for the dead-letter topic.
     pub fn bury(&mut self, letter: DeadLetter) {
-        self.dead_letter_bytes +=
-            letter.value.as_ref().map_or(0, Vec::len) + letter.key.as_ref().map_or(0, Vec::len) + 256;
+        // Key and headers are shared by the letters of one record, but each may be the only one.
+        let shared = letter.key.as_ref().map_or(0, |key| key.len()) + letter.header_bytes();
+        self.dead_letter_bytes += letter.value.as_ref().map_or(0, Vec::len) + shared + 256;
         self.dead_letters.push(letter);
     }
 
     /// Roughly how much memory the block holds, in bytes.
     pub fn bytes(&self) -> usize {
         // A key and its value of 16 bytes each and the map's own share; names twice; a service row.
-        self.counts.len() * 48
-            + self.organization_bytes * 2
-            + self.services.len() * 320
-            + self.dead_letter_bytes
+        self.counts.len() * 48 + self.name_bytes * 2 + self.services.len() * 320 + self.dead_letter_bytes
     }
 
     pub fn is_empty(&self) -> bool {
         self.outcomes.received() == 0
     }
 
-    fn organization(&mut self, name: &str) -> u32 {
-        let next =
-            u32::try_from(self.organizations.len()).expect("a block is cut long before 2^32 organizations");
-        match self.organizations.raw_entry_mut().from_key(name) {
-            RawEntryMut::Occupied(entry) => *entry.get(),
-            RawEntryMut::Vacant(entry) => {
-                self.organization_bytes += name.len() + 48;
-                entry.insert(name.into(), next);
-                next
-            }
-        }
-    }
-
-    fn region(&mut self, name: &str) -> u16 {
-        let position = self.regions.iter().position(|region| **region == *name).unwrap_or_else(|| {
-            self.regions.push(name.into());
-            self.regions.len() - 1
-        });
-        u16::try_from(position).expect("a block is cut long before 2^16 regions")
-    }
-
-    /// How many distinct regions the block has; it must be cut before 2^16.
-    pub fn regions(&self) -> usize {
-        self.regions.len()
-    }
-
     /// Ends the block. `meters` are those of its rules.
     pub fn finish(self, meters: &[MeterName]) -> Contents {
-        let mut names = vec![""; self.organizations.len()];
-        for (name, index) in &self.organizations {
-            names[*index as usize] = name;
-        }
+        let organizations = by_number(&self.organizations);
+        let regions = by_number(&self.regions);
         let mut counts: Vec<CountRow> = self
             .counts
             .iter()
             .map(|(key, value)| {
                 let meter = &meters[usize::from(key.meter.0)];
                 CountRow {
-                    organization: names[key.organization as usize].to_owned(),
+                    organization: organizations[key.organization as usize].to_owned(),
                     meter: meter.name.clone(),
-                    region: self.regions[usize::from(key.region)].to_string(),
+                    region: regions[key.region as usize].to_owned(),
                     hour: key.hour,
                     fold: meter.fold,
                     value: *value,
@@ -207,6 +178,27 @@ impl OpenBlock {
             times: self.times,
         }
     }
+}
+
+/// The name's number within the block; a new name gets the next.
+fn number_of(numbers: &mut HashMap<Box<str>, u32, Xxh3Builder>, name: &str, bytes: &mut usize) -> u32 {
+    let next = u32::try_from(numbers.len()).expect("a block is cut long before 2^32 names");
+    match numbers.raw_entry_mut().from_key(name) {
+        RawEntryMut::Occupied(entry) => *entry.get(),
+        RawEntryMut::Vacant(entry) => {
+            *bytes += name.len() + 48;
+            entry.insert(name.into(), next);
+            next
+        }
+    }
+}
+
+fn by_number(numbers: &HashMap<Box<str>, u32, Xxh3Builder>) -> Vec<&str> {
+    let mut names = vec![""; numbers.len()];
+    for (name, number) in numbers {
+        names[*number as usize] = name;
+    }
+    names
 }
 
 impl Outcomes {

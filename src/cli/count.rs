@@ -163,7 +163,7 @@ fn count_files(files: &[PathBuf], format: FileFormat, mut counter: LaneCounter) 
             };
             counter.take(&record, -1)?;
             offset += 1;
-            if counter.bytes() >= BLOCK_BYTES || counter.is_full() {
+            if counter.bytes() >= BLOCK_BYTES {
                 sums.add(&mut counter);
             }
         }

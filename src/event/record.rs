@@ -54,10 +54,11 @@ impl Headers for NoHeaders {
 /// A rejected event on its way to the dead-letter topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Arc<[u8]>>,
     /// The event alone, in its record's format.
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Shared, like the key, by the letters of one record.
+    pub headers: Arc<[(String, Option<Vec<u8>>)]>,
     /// The record's own time, epoch milliseconds: what its event's time is held against when it is
     /// sent again.
     pub timestamp_ms: Option<i64>,
@@ -69,4 +70,11 @@ pub struct DeadLetter {
     pub offset: i64,
     /// Position within the record, from 0.
     pub index: u32,
+}
+
+impl DeadLetter {
+    /// Bytes of the original headers.
+    pub fn header_bytes(&self) -> usize {
+        self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len)).sum()
+    }
 }

@@ -70,29 +70,29 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
         Ok(published)
     }
 
-    /// Rolls up what is due, if anything is; `false` where nothing was.
+    /// Rolls up what is due, if anything is; `false` where nothing was rolled up. What can't be rolled
+    /// up just now is left for the next time: nothing waits for a roll.
     pub async fn roll(&mut self) -> Result<bool, TenureEnded> {
-        let Some(range) = roll::plan(&self.rows) else { return Ok(false) };
-        let covered = self.rows[range.clone()].to_vec();
-        let sequence = self.take_sequence();
-        let mut pause = Pause::default();
-        let row = loop {
+        for range in roll::plan(&self.rows) {
             self.check_held()?;
-            let id = self.take_block_id();
+            let covered = self.rows[range.clone()].to_vec();
+            let (sequence, id) = (self.take_sequence(), self.take_block_id());
             let mut row = roll::row(&covered, &self.tenure, sequence, id);
             match self.store.insert_roll(&row, &covered).await {
-                Ok(quantity) => {
-                    row.quantity = quantity;
-                    break row;
+                Ok(quantity) => row.quantity = quantity,
+                Err(error) => {
+                    let (first, next) = (row.first_offset, row.next_offset);
+                    tracing::warn!("roll up offsets [{first}, {next}) of {}: {error}", self.tenure.lane);
+                    continue;
                 }
-                Err(error) => pause.after("roll up", &self.tenure, &error).await,
             }
-        };
-        // The group's offset stays where it is; the commit only names the roll.
-        let committed = self.commit(InsertedBlock { row }).await?;
-        let published = self.list(committed).await?;
-        self.rows.splice(range, [published.row]);
-        Ok(true)
+            // The group's offset stays where it is; the commit only names the roll.
+            let committed = self.commit(InsertedBlock { row }).await?;
+            let published = self.list(committed).await?;
+            self.rows.splice(range, [published.row]);
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Publishes a range that was counted again in the place of the rows that it covers.
@@ -158,6 +158,10 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
         let mut pause = Pause::default();
         while let Err(error) = self.store.publish(&committed.row).await {
             self.check_held()?;
+            if matches!(self.store.prepared(committed.row.block).await, Ok(None)) {
+                // Its rows were taken for garbage; the next tenure counts the offsets again.
+                return Err(self.ended(CommitError::Uncertain(error.to_string())));
+            }
             pause.after("write ledger of", &self.tenure, &error).await;
         }
         Ok(Published { row: committed.row })

@@ -10,11 +10,12 @@ mod tests;
 /// fewer than `FAN_IN` blocks of each level but the lowest.
 pub const FAN_IN: usize = 16;
 
-/// The rows to roll up next: a run of equal level, of the same rules and window, without losses, so
-/// and without recounts (their keys are others than those that a journal may still hold), so
-/// that a roll is counted again under the rules and the window that its blocks were counted under.
+/// The runs of rows to roll up, the earliest first: of equal level, of the same rules and window, so
+/// that a roll is counted again under the rules and the window that its blocks were counted under;
+/// without losses, and without recounts, whose keys are others than those that a journal may hold.
 /// Live blocks are rolled up whenever there are two, rolls once there are [`FAN_IN`].
-pub fn plan(rows: &[LedgerRow]) -> Option<Range<usize>> {
+pub fn plan(rows: &[LedgerRow]) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
     let mut start = 0;
     for end in 1..=rows.len() {
         if end < rows.len()
@@ -25,11 +26,11 @@ pub fn plan(rows: &[LedgerRow]) -> Option<Range<usize>> {
         }
         let least = if rows[start].level == 0 { 2 } else { FAN_IN };
         if end - start >= least && rows[start].loss.is_empty() {
-            return Some(start..end);
+            runs.push(start..end);
         }
         start = end;
     }
-    None
+    runs
 }
 
 fn together(one: &LedgerRow, other: &LedgerRow) -> bool {
@@ -72,7 +73,12 @@ pub(super) fn row(covered: &[LedgerRow], tenure: &Tenure, sequence: u64, block: 
             },
         ),
         window_from: first.window_from,
-        leader_epoch: last.leader_epoch,
+        leader_epoch: covered
+            .iter()
+            .rev()
+            .map(|row| row.leader_epoch)
+            .find(|epoch| *epoch >= 0)
+            .unwrap_or(-1),
         digest: covered.iter().fold(0, |sum, row| sum.wrapping_add(row.digest)),
         rules: first.rules,
         loss: String::new(),

@@ -116,11 +116,10 @@ impl<S: Stores> Beginner<'_, S> {
         let read_from = reached.max(state.log_start).min(end).min(state.log_end.max(state.log_start));
         let rebuild =
             if read_from < end { Some(self.rebuild(&state.lane, taken, read_from).await?) } else { None };
-        let (expected_epoch, read_from) = match last_epoch(taken).filter(|_| state.log_end >= covered_end) {
-            Some((offset, epoch)) if offset >= state.log_start => (epoch, read_from.min(offset)),
-            _ => (-1, read_from),
-        };
-        Ok((CounterStart { end, window, window_from, rebuild, expected_epoch }, read_from))
+        let last_record = last_record(taken)
+            .filter(|(offset, _)| state.log_end >= covered_end && *offset >= state.log_start);
+        let read_from = last_record.map_or(read_from, |(offset, _)| read_from.min(offset));
+        Ok((CounterStart { end, window, window_from, rebuild, last_record }, read_from))
     }
 
     fn open_journal(&self, lane: &Lane) -> Option<Journal> {
@@ -203,8 +202,9 @@ fn first_blocks(state: &LaneState, taken: &TakeOver, place: i64, rules: RulesHas
     Vec::new()
 }
 
-/// The offset and leader epoch of the last record below the ledger's end, as the ledger keeps it.
-fn last_epoch(taken: &TakeOver) -> Option<(i64, i32)> {
+/// The greatest offset that the last record below the ledger's end may have, and its leader epoch, as
+/// the ledger keeps it.
+fn last_record(taken: &TakeOver) -> Option<(i64, i32)> {
     let row =
         taken.rows.iter().rev().take_while(|row| row.loss.is_empty()).find(|row| row.leader_epoch >= 0)?;
     Some((row.next_offset - 1, row.leader_epoch))

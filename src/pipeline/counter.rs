@@ -1,4 +1,5 @@
 use std::mem;
+use std::sync::Arc;
 
 use super::rebuild::Rebuild;
 use crate::aggregate::{Fold, MeterName, OpenBlock};
@@ -28,6 +29,8 @@ pub struct LaneCounter {
     window_from: i64,
     leader_epoch: i32,
     cut: CutCheck,
+    /// The greatest offset that was read for its keys alone.
+    remembered: i64,
     /// A loss that was found on the way, to be published before anything else.
     loss: Option<FinishedBlock>,
 }
@@ -39,13 +42,16 @@ pub struct Start {
     pub window: Window,
     pub window_from: i64,
     pub rebuild: Option<Rebuild>,
-    /// The leader epoch that the ledger keeps of the last record below `end`; -1 where unknown.
-    pub expected_epoch: i32,
+    /// The greatest offset that the last record below `end` may have, and the leader epoch that the
+    /// ledger keeps of it.
+    pub last_record: Option<(i64, i32)>,
 }
 
 /// Whether the log below the ledger's end is still the one that was counted: another leader epoch of
 /// the last record there says that records were cut off and others took their offsets.
 struct CutCheck {
+    /// The greatest offset that the record may have.
+    last: i64,
     expected: i32,
     seen: i32,
 }
@@ -58,9 +64,6 @@ impl CutCheck {
         is_cut
     }
 }
-
-/// A block is cut before it holds more distinct regions than its keys can number.
-const MOST_REGIONS: usize = 60_000;
 
 impl LaneCounter {
     pub fn new(lane: &Lane, rules: &Rules, start: Start) -> Result<Self, InvalidRules> {
@@ -80,7 +83,11 @@ impl LaneCounter {
             next: start.end,
             window_from: start.window_from,
             leader_epoch: -1,
-            cut: CutCheck { expected: start.expected_epoch, seen: -1 },
+            cut: match start.last_record {
+                Some((last, expected)) => CutCheck { last, expected, seen: -1 },
+                None => CutCheck { last: -1, expected: -1, seen: -1 },
+            },
+            remembered: -1,
             loss: None,
         })
     }
@@ -88,7 +95,7 @@ impl LaneCounter {
     /// For a log that is read from its first offset, 0, on.
     pub fn from_start(lane: &Lane, rules: &Rules, cache: &Cache) -> Result<Self, super::IngestError> {
         let window = Window::new(rules.dedup_window, 0, cache)?;
-        let start = Start { end: 0, window, window_from: 0, rebuild: None, expected_epoch: -1 };
+        let start = Start { end: 0, window, window_from: 0, rebuild: None, last_record: None };
         Ok(Self::new(lane, rules, start)?)
     }
 
@@ -100,7 +107,14 @@ impl LaneCounter {
     /// in part.
     pub fn take(&mut self, record: &Record<'_>, leader_epoch: i32) -> Result<(), CacheFull> {
         if record.offset < self.first {
-            self.cut.seen = leader_epoch;
+            if record.offset <= self.cut.last {
+                self.cut.seen = leader_epoch;
+            }
+            // A record may come again after a pause of the client's own.
+            if record.offset <= self.remembered {
+                return Ok(());
+            }
+            self.remembered = record.offset;
             return self.remember(record);
         }
         self.pass_end();
@@ -140,6 +154,7 @@ impl LaneCounter {
     fn count(&mut self, record: &Record<'_>) -> Result<(), CacheFull> {
         let Self { decoder, identifier, window, open, occurrences, meters, .. } = self;
         let mut full = None;
+        let mut letters = Letters { record, shared: None };
         decoder.decode(record, &mut |index, raw, decoded| {
             if full.is_some() {
                 return;
@@ -160,7 +175,7 @@ impl LaneCounter {
                                     let reason = Reason::ConflictingDuplicate;
                                     open.note(trace, Outcome::Rejected(reason));
                                     let detail = "the same id occurred before with other billed content";
-                                    open.bury(dead_letter(record, index, raw, reason, detail));
+                                    open.bury(letters.write(index, raw, reason, detail));
                                 }
                             }
                         }
@@ -169,7 +184,7 @@ impl LaneCounter {
                 }
                 Decoded::Rejected { reason, detail } => {
                     open.note(placed, Outcome::Rejected(reason));
-                    open.bury(dead_letter(record, index, raw, reason, &detail));
+                    open.bury(letters.write(index, raw, reason, &detail));
                 }
                 Decoded::Ignored(why) => open.note(placed, Outcome::Ignored(why)),
             }
@@ -203,11 +218,6 @@ impl LaneCounter {
     /// Roughly what the open block holds in memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.open.bytes() + self.occurrences.len() * size_of::<Occurrence>()
-    }
-
-    /// Whether the open block must be cut before more is read, whatever its age.
-    pub fn is_full(&self) -> bool {
-        self.open.regions() >= MOST_REGIONS
     }
 
     pub fn window(&self) -> &Window {
@@ -261,19 +271,35 @@ pub(super) fn meter_name(meter: &Meter) -> MeterName {
     MeterName { name: meter.name.to_string(), fold }
 }
 
-fn dead_letter(record: &Record<'_>, index: u32, raw: Raw<'_>, reason: Reason, detail: &str) -> DeadLetter {
-    let mut headers = Vec::new();
-    record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.map(<[u8]>::to_vec))));
-    DeadLetter {
-        key: record.key.map(<[u8]>::to_vec),
-        value: record.value.map(|_| raw.encode_alone(record)),
-        headers,
-        timestamp_ms: record.timestamp_ms,
-        reason,
-        detail: detail.to_owned(),
-        topic: record.topic.into(),
-        partition: record.partition,
-        offset: record.offset,
-        index,
+/// The dead letters of one record: they share its key and headers.
+struct Letters<'r> {
+    record: &'r Record<'r>,
+    shared: Option<(Option<Arc<[u8]>>, OwnedHeaders)>,
+}
+
+type OwnedHeaders = Arc<[(String, Option<Vec<u8>>)]>;
+
+impl Letters<'_> {
+    fn write(&mut self, index: u32, raw: Raw<'_>, reason: Reason, detail: &str) -> DeadLetter {
+        let record = self.record;
+        let (key, headers) = self.shared.get_or_insert_with(|| {
+            let mut headers = Vec::new();
+            record
+                .headers
+                .each(&mut |name, value| headers.push((name.to_owned(), value.map(<[u8]>::to_vec))));
+            (record.key.map(Arc::from), headers.into())
+        });
+        DeadLetter {
+            key: key.clone(),
+            value: record.value.map(|_| raw.encode_alone(record)),
+            headers: Arc::clone(headers),
+            reason,
+            detail: detail.to_owned(),
+            topic: record.topic.into(),
+            partition: record.partition,
+            offset: record.offset,
+            index,
+            timestamp_ms: record.timestamp_ms,
+        }
     }
 }

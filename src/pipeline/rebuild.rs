@@ -12,8 +12,8 @@ pub struct Rebuild {
     identifier: Identifier,
     /// The window knows everything below already.
     from: i64,
-    /// Ends of ranges, ascending, each with an index into `readers`.
-    ranges: Vec<(i64, usize)>,
+    /// Ends of ranges, ascending, each with an index into `readers`, where its rules are known.
+    ranges: Vec<(i64, Option<usize>)>,
     readers: Vec<(Decoder, Vec<MeterName>)>,
 }
 
@@ -29,7 +29,10 @@ impl Rebuild {
             Self { identifier: Identifier::default(), from, ranges: Vec::new(), readers: Vec::new() };
         let mut known: HashMap<RulesHash, usize> = HashMap::new();
         for row in rows.iter().filter(|row| row.loss.is_empty()) {
-            let Some(of_row) = rules.get(&row.rules) else { continue };
+            let Some(of_row) = rules.get(&row.rules) else {
+                rebuild.ranges.push((row.next_offset, None));
+                continue;
+            };
             let index = match known.get(&row.rules) {
                 Some(index) => *index,
                 None => {
@@ -40,7 +43,7 @@ impl Rebuild {
                     rebuild.readers.len() - 1
                 }
             };
-            rebuild.ranges.push((row.next_offset, index));
+            rebuild.ranges.push((row.next_offset, Some(index)));
         }
         Ok(rebuild)
     }
@@ -51,7 +54,7 @@ impl Rebuild {
             return;
         }
         let at = self.ranges.partition_point(|(end, _)| *end <= record.offset);
-        let Some((_, index)) = self.ranges.get(at) else { return };
+        let Some((_, Some(index))) = self.ranges.get(at) else { return };
         let (decoder, meters) = &mut self.readers[*index];
         let identifier = &mut self.identifier;
         decoder.decode(record, &mut |_, _, decoded| {

@@ -51,11 +51,18 @@ pub enum RecountError {
         "records of that range were never read: {loss}; recount before and after offsets [{first}, {next})"
     )]
     Loss { first: i64, next: i64, loss: String },
+    #[error(
+        "the log was cut at offset {offset} and nothing was counted behind it yet; recount once something is"
+    )]
+    Behind { offset: i64 },
     #[error("the log starts at {log_start}, the block at {first}: what is gone can't be counted again")]
     LogGone { first: i64, log_start: i64 },
     #[error(transparent)]
     Ingest(#[from] IngestError),
 }
+
+/// A recount keeps no leader epoch: the records that it read may be others than those of its rows.
+const UNKNOWN_EPOCH: i32 = -1;
 
 /// Each key's last occurrence: its offset and content.
 type Claims = HashMap<EventKey, (i64, u32)>;
@@ -84,8 +91,24 @@ impl<L: Log> Recounter<'_, L> {
 
     fn touched(&self, from: i64, to: i64) -> Option<Range<usize>> {
         let start = self.rows.iter().position(|row| row.next_offset > from)?;
-        let end = self.rows.iter().rposition(|row| row.first_offset < to)? + 1;
-        (start < end).then_some(start..end)
+        let mut end = self.rows.iter().rposition(|row| row.first_offset < to)? + 1;
+        if start >= end {
+            return None;
+        }
+        // Where the log was cut, a loss without offsets lies at the end of what was counted of it;
+        // only a range that goes on behind it covers it.
+        while self
+            .rows
+            .get(end)
+            .is_some_and(|row| !row.loss.is_empty() && row.first_offset == row.next_offset)
+        {
+            end += 1;
+        }
+        let is_cut = |row: &LedgerRow| !row.loss.is_empty() && row.first_offset == row.next_offset;
+        if is_cut(&self.rows[end - 1]) && end < self.rows.len() {
+            end += 1;
+        }
+        Some(start..end)
     }
 
     fn check(&self, rows: &Range<usize>) -> Result<(), RecountError> {
@@ -95,6 +118,9 @@ impl<L: Log> Recounter<'_, L> {
         {
             let (first, next) = (row.first_offset, row.next_offset);
             return Err(RecountError::Loss { first, next, loss: row.loss.clone() });
+        }
+        if let Some(last) = rows.last().filter(|row| !row.loss.is_empty()) {
+            return Err(RecountError::Behind { offset: last.first_offset });
         }
         let (first, log_start) = (rows[0].first_offset, self.log.start()?);
         if log_start > first {
@@ -118,13 +144,12 @@ impl<L: Log> Recounter<'_, L> {
         let window =
             Window::new(self.rules.dedup_window, read_from, self.cache).map_err(IngestError::from)?;
         let before = self.reader(read_from, &self.rows[..rows.start])?;
-        let start = Start { end: first, window, window_from, rebuild: Some(before), expected_epoch: -1 };
+        let start = Start { end: first, window, window_from, rebuild: Some(before), last_record: None };
         let mut counter = LaneCounter::new(self.lane, self.rules, start).map_err(IngestError::from)?;
-        let epoch = covered.iter().rev().find(|row| row.leader_epoch >= 0).map_or(-1, |row| row.leader_epoch);
         let mut failure = None;
         self.log.read(read_from..next, &mut |record| {
             if failure.is_none() {
-                failure = counter.take(record, epoch).err();
+                failure = counter.take(record, UNKNOWN_EPOCH).err();
             }
         })?;
         if let Some(full) = failure {

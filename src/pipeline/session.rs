@@ -68,6 +68,8 @@ struct Running<'a> {
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 /// Records of one poll: enough that a poll costs little, few enough to hold in the processor's cache.
 const POLL_RECORDS: usize = 2_000;
+/// Room is looked at between polls, so a poll is small in bytes too.
+const POLL_BYTES: usize = 8 << 20;
 /// After so long without room the client stops fetching, so that the group keeps the member.
 const BLOCKED_BEFORE_PAUSE: Duration = Duration::from_secs(5);
 /// A block that is under way for longer makes the process not ready.
@@ -139,7 +141,7 @@ impl Running<'_> {
         self.finish_due();
         self.show_health();
         if self.has_room() {
-            let (batch, rebalances) = self.client.poll(POLL_TIMEOUT, POLL_RECORDS);
+            let (batch, rebalances) = self.client.poll(POLL_TIMEOUT, POLL_RECORDS, POLL_BYTES);
             self.count(&batch)?;
             drop(batch);
             for rebalance in rebalances {
@@ -179,8 +181,7 @@ impl Running<'_> {
             if slot.publishing.is_some() || !slot.counter.has_news() {
                 continue;
             }
-            let is_due =
-                slot.opened.elapsed() >= interval || slot.counter.bytes() >= room || slot.counter.is_full();
+            let is_due = slot.opened.elapsed() >= interval || slot.counter.bytes() >= room;
             if is_due {
                 slot.finish();
             }
@@ -198,9 +199,11 @@ impl Running<'_> {
     /// published, the thread waits: it reads less instead of holding more.
     fn has_room(&mut self) -> bool {
         let room = self.block_room();
-        let is_blocked = self.slots.iter().flatten().any(|slot| {
-            slot.publishing.is_some() && (slot.counter.bytes() >= room || slot.counter.is_full())
-        });
+        let is_blocked = self
+            .slots
+            .iter()
+            .flatten()
+            .any(|slot| slot.publishing.is_some() && (slot.counter.bytes() >= room));
         if !is_blocked {
             self.blocked_since = None;
             if self.paused {
@@ -287,6 +290,9 @@ impl Running<'_> {
             }
         }
         self.client.assign(&offsets)?;
+        if self.paused {
+            self.set_paused(true);
+        }
         self.session.checks.assigned();
         self.show_held();
         Ok(())

@@ -74,10 +74,10 @@ impl Client {
         Arc::clone(&self.handle)
     }
 
-    /// Waits at most `timeout` for up to `limit` records. What the group decided meanwhile is to be
-    /// carried out after the batch.
-    pub fn poll(&self, timeout: Duration, limit: usize) -> (Batch, Vec<Rebalance>) {
-        let batch = Batch(self.queue.poll(timeout, limit));
+    /// Waits at most `timeout` for up to `limit` records and about `bytes`. What the group decided
+    /// meanwhile is to be carried out after the batch.
+    pub fn poll(&self, timeout: Duration, limit: usize, bytes: usize) -> (Batch, Vec<Rebalance>) {
+        let batch = Batch(self.queue.poll(timeout, limit, bytes));
         let rebalances = self
             .handle
             .take_rebalances()

@@ -26,7 +26,7 @@ impl DeadLetters {
         let mut config = ClientConfig::new();
         config.extend(settings.client_properties());
         config
-            .set("enable.idempotence", "true")
+            .set("acks", "all") // a letter may come twice, so nothing needs to be idempotent
             .set("compression.type", "lz4")
             .set("linger.ms", "5")
             .set("message.timeout.ms", "20000")
@@ -45,19 +45,18 @@ impl DeadLetters {
         try_join_all(letters.iter().map(|letter| self.send_one(letter))).await.map(|_| ())
     }
 
-    /// A value that the broker refuses for its size is halved until it fits, and marked.
+    /// What the broker refuses for its size is cut until it fits, and marked: the value first, then
+    /// the original headers, then the key.
     async fn send_one(&self, letter: &DeadLetter) -> Result<(), KafkaError> {
-        let mut value = letter.value.as_deref();
+        let mut cut =
+            Cut { value: letter.value.as_deref(), headers: &letter.headers, key: letter.key.as_deref() };
         let mut truncated = false;
         loop {
-            match self.deliver(letter, value, truncated).await {
+            match self.deliver(letter, &cut, truncated).await {
                 Ok(()) => return Ok(()),
                 Err(ClientError::MessageProduction(
                     RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize,
-                )) if value.is_some_and(|value| !value.is_empty()) => {
-                    value = value.map(|value| &value[..value.len() / 2]);
-                    truncated = true;
-                }
+                )) if cut.shrink() => truncated = true,
                 Err(error) => {
                     return Err(KafkaError {
                         action: format!(
@@ -71,22 +70,41 @@ impl DeadLetters {
         }
     }
 
-    async fn deliver(
-        &self,
-        letter: &DeadLetter,
-        value: Option<&[u8]>,
-        truncated: bool,
-    ) -> Result<(), ClientError> {
-        let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers(letter, truncated));
-        record.key = letter.key.as_deref();
-        record.payload = value;
+    async fn deliver(&self, letter: &DeadLetter, cut: &Cut<'_>, truncated: bool) -> Result<(), ClientError> {
+        let headers = headers(letter, cut.headers, truncated);
+        let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
+        record.key = cut.key;
+        record.payload = cut.value;
         self.producer.send(record, DELIVERY_TIMEOUT).await.map(|_| ()).map_err(|(error, _)| error)
     }
 }
 
-fn headers(letter: &DeadLetter, truncated: bool) -> OwnedHeaders {
-    let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len() + 8);
-    for (key, value) in &letter.headers {
+/// What is left of a letter that is too large.
+struct Cut<'a> {
+    value: Option<&'a [u8]>,
+    headers: &'a [(String, Option<Vec<u8>>)],
+    key: Option<&'a [u8]>,
+}
+
+impl Cut<'_> {
+    /// `false` where nothing is left to cut.
+    fn shrink(&mut self) -> bool {
+        if let Some(value) = self.value.filter(|value| !value.is_empty()) {
+            self.value = Some(&value[..value.len() / 2]);
+        } else if !self.headers.is_empty() {
+            self.headers = &[];
+        } else if let Some(key) = self.key.filter(|key| !key.is_empty()) {
+            self.key = Some(&key[..key.len() / 2]);
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+fn headers(letter: &DeadLetter, original: &[(String, Option<Vec<u8>>)], truncated: bool) -> OwnedHeaders {
+    let mut headers = OwnedHeaders::new_with_capacity(original.len() + 8);
+    for (key, value) in original {
         headers = headers.insert(Header { key, value: value.as_deref() });
     }
     let ours = [

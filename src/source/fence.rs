@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::REQUEST_TIMEOUT;
 use super::client::Client;
 use super::ffi::{ErrorCode, Handle, describe};
 use crate::event::Lane;
@@ -19,6 +20,9 @@ pub struct Tenure {
 /// Why a commit did not happen, or may not have. Either ends the tenure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
+    /// The topic was deleted and made again: the name that a commit goes by means another log now.
+    #[error("the topic was made again under its name")]
+    TopicRemade,
     /// The lane was given up before the commit was sent.
     #[error("the lane is no longer held")]
     NotHeld,
@@ -75,6 +79,13 @@ impl Fence {
 
     /// Commits the lane's offset with `metadata`. Blocks until the client has answered.
     pub fn commit(&self, tenure: &Tenure, offset: i64, metadata: &str) -> Result<(), CommitError> {
+        // What was fetched before the topic still had its id came from the lane's own log.
+        let topics = [tenure.lane.topic.to_string()];
+        let described =
+            self.handle.describe_topics(&topics, REQUEST_TIMEOUT).map_err(CommitError::Refused)?;
+        if described.iter().any(|(_, id, error)| error.is_none() && **id != *tenure.lane.topic_id) {
+            return Err(CommitError::TopicRemade);
+        }
         let _no_revocation = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut retries = 0;
         loop {

@@ -121,6 +121,10 @@ impl Handle {
         std::mem::take(&mut self.shared.rebalances.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn has_rebalances(&self) -> bool {
+        !self.shared.rebalances.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn is_cooperative(&self) -> bool {
         // SAFETY: returns a static string or null.
         unsafe {

@@ -22,6 +22,8 @@ pub struct PartitionReader {
 
 /// Records of one poll.
 const BATCH: usize = 2_000;
+/// And bytes.
+const BATCH_BYTES: usize = 8 << 20;
 /// A poll ends when it has a batch, or after this.
 const POLL: Duration = Duration::from_millis(50);
 /// A broker that is silent for this long is given up.
@@ -61,7 +63,7 @@ impl PartitionReader {
         if self.rest.is_empty() {
             return Ok(false);
         }
-        let batch = self.queue.poll(POLL, BATCH);
+        let batch = self.queue.poll(POLL, BATCH, BATCH_BYTES);
         for message in batch.messages() {
             match item(message, &self.topic) {
                 Item::Record { record, .. } if self.rest.contains(&record.offset) => {

@@ -41,6 +41,8 @@ struct RequestRecord {
     to_offset: i64,
     state: String,
     detail: String,
+    /// Once true for a request, for good, whatever the clocks say.
+    answered: bool,
     changed_at: i64,
 }
 
@@ -75,8 +77,9 @@ pub(super) fn table(database: &str) -> String {
     to_offset Int64,
     state LowCardinality(String),
     detail String,
+    answered Bool,
     changed_at DateTime64(3, 'UTC')
-) ENGINE = ReplacingMergeTree(changed_at) ORDER BY id"
+) ENGINE = ReplacingMergeTree(answered) ORDER BY id"
     )
 }
 
@@ -141,6 +144,7 @@ impl Store {
             to_offset: request.to,
             state: state.to_owned(),
             detail: detail.to_owned(),
+            answered: state != "open",
             changed_at: Clock::System.now_ms(),
         };
         let action = || format!("write recount request of {}", request.lane);

@@ -27,7 +27,7 @@ fn live(first: i64, next: i64) -> LedgerRow {
 }
 
 fn apply(rows: &mut Vec<LedgerRow>) -> bool {
-    let Some(range) = plan(rows) else { return false };
+    let Some(range) = plan(rows).into_iter().next() else { return false };
     let tenure = Tenure { lane: rows[0].lane.clone(), token: 2, id: 2 };
     let rolled = row(&rows[range.clone()], &tenure, 0, BlockId(0));
     rows.splice(range, [rolled]);
@@ -36,9 +36,9 @@ fn apply(rows: &mut Vec<LedgerRow>) -> bool {
 
 #[test]
 fn one_block_is_not_rolled_up_and_two_are() {
-    assert_eq!(plan(&[live(0, 1)]), None);
-    assert_eq!(plan(&[live(0, 1), live(1, 2)]), Some(0..2));
-    assert_eq!(plan(&[]), None);
+    assert!(plan(&[live(0, 1)]).is_empty());
+    assert_eq!(plan(&[live(0, 1), live(1, 2)]), [0..2]);
+    assert!(plan(&[]).is_empty());
 }
 
 #[test]
@@ -47,11 +47,11 @@ fn no_roll_crosses_other_rules_another_window_a_loss_or_a_gap() {
     let other_window = LedgerRow { window_from: 1, ..live(1, 2) };
     let loss = LedgerRow { loss: "log starts later".into(), ..live(1, 2) };
     for between in [other_rules, other_window, loss, live(2, 3)] {
-        assert_eq!(plan(&[live(0, 1), between.clone()]), None, "{between:?}");
-        assert_eq!(plan(&[live(0, 1), between.clone(), live(2, 3)]), None, "{between:?}");
+        assert!(plan(&[live(0, 1), between.clone()]).is_empty(), "{between:?}");
+        assert!(plan(&[live(0, 1), between.clone(), live(2, 3)]).is_empty(), "{between:?}");
     }
     let loss = LedgerRow { loss: "x".into(), ..live(0, 1) };
-    assert_eq!(plan(&[loss.clone(), LedgerRow { first_offset: 1, next_offset: 2, ..loss }]), None);
+    assert!(plan(&[loss.clone(), LedgerRow { first_offset: 1, next_offset: 2, ..loss }]).is_empty());
 }
 
 proptest! {

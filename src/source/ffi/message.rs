@@ -27,16 +27,30 @@ impl Queue {
         Self { queue, handle: Arc::clone(handle) }
     }
 
-    /// Waits at most `timeout` for up to `limit` messages. Rebalances are recorded meanwhile
-    /// (`Handle::take_rebalances`).
-    pub fn poll(&self, timeout: Duration, limit: usize) -> Batch {
-        let mut pointers: Vec<*mut sys::rd_kafka_message_t> = vec![ptr::null_mut(); limit];
-        // SAFETY: room for `limit` pointers; those returned are owned by us from here on.
-        let count = unsafe {
-            sys::rd_kafka_consume_batch_queue(self.queue, milliseconds(timeout), pointers.as_mut_ptr(), limit)
-        };
-        pointers.truncate(usize::try_from(count).unwrap_or(0));
-        let messages = pointers.into_iter().map(|message| Message { message }).collect();
+    /// Waits at most `timeout` for messages, then takes what is there: up to `limit`, up to about
+    /// `bytes`. Ends at a rebalance, which is recorded (`Handle::take_rebalances`).
+    ///
+    /// Not `rd_kafka_consume_batch_queue`: up to librdkafka 2.12 that counts the end of a partition
+    /// as a record, and so passes over the next one where a rebalance or a pause makes it fetch
+    /// again from its position.
+    pub fn poll(&self, timeout: Duration, limit: usize, bytes: usize) -> Batch {
+        let mut messages: Vec<Message> = Vec::new();
+        let mut left = bytes;
+        let mut wait = milliseconds(timeout);
+        while messages.len() < limit && left > 0 {
+            // SAFETY: the queue is valid; a message that is returned is owned by us from here on.
+            let message = unsafe { sys::rd_kafka_consume_queue(self.queue, wait) };
+            if message.is_null() {
+                break;
+            }
+            let message = Message { message };
+            left = left.saturating_sub(message.raw().len + message.raw().key_len);
+            messages.push(message);
+            wait = 0;
+            if self.handle.has_rebalances() {
+                break;
+            }
+        }
         Batch { messages, _handle: Arc::clone(&self.handle) }
     }
 }
