@@ -118,7 +118,9 @@ fn added<'a>(
         rows.values().copied().filter(|row| !held.contains_key(&row.block)).collect();
     new.sort_by_key(|row| (row.first_offset, row.next_offset));
     let mut replaced: Vec<Option<Content>> = vec![None; new.len()];
-    for gone in held.iter().filter(|(block, _)| !rows.contains_key(block)).map(|(_, held)| held) {
+    let vanished = held.iter().filter(|(block, _)| !rows.contains_key(block)).map(|(_, held)| held);
+    // A block without offsets counted nothing: the next live one hides it.
+    for gone in vanished.filter(|held| held.first_offset < held.next_offset) {
         let cover = new.iter().position(|row| gone.lies_in(row));
         let cover = cover.ok_or(gone.first_offset)?;
         replaced[cover].get_or_insert_default().add(gone.content);

@@ -259,6 +259,16 @@ fn a_roll_of_blocks_that_are_held_changes_nothing() {
 }
 
 #[test]
+fn the_first_live_block_hides_the_empty_one_that_began_the_lane() {
+    let (mut world, mut reader) = (World::default(), Reader::new());
+    live(&mut world, &[]);
+    reader.poll(&world);
+    live(&mut world, &[(0, 1)]);
+    reader.poll(&world);
+    assert_eq!((reader.reloads, reader.totals()), (0, world.oracle()));
+}
+
+#[test]
 fn a_recount_under_a_roll_is_not_missed() {
     let (mut world, mut reader) = (World::default(), Reader::new());
     live(&mut world, &[(0, 1), (1, 2)]);
