@@ -133,7 +133,7 @@ fn routes(app: &App) -> OpenApiRouter<App> {
         .route_layer(from_fn_with_state(app.clone(), idempotency::once))
         .route_layer(from_fn_with_state(app.clone(), caller::authenticate))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn(shield::end_in_time))
+        .layer(from_fn_with_state(REQUEST_TIMEOUT, shield::end_in_time))
         .layer(from_fn_with_state(Arc::new(Semaphore::new(MOST_REQUESTS)), shield::shed));
     OpenApiRouter::with_openapi(openapi::document()).merge(health::routes()).merge(organizations)
 }

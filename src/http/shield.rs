@@ -12,8 +12,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
-use super::{Problem, REQUEST_TIMEOUT};
+use super::Problem;
 use crate::clock;
+
+#[cfg(test)]
+mod tests;
 
 /// Refuses a request where as many as can be worked on at once are under way.
 pub async fn shed(State(limit): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
@@ -30,10 +33,10 @@ pub async fn shed(State(limit): State<Arc<Semaphore>>, request: Request, next: N
 }
 
 /// Ends a request that takes too long. A stream's events come after its head and are not concerned.
-pub async fn end_in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+pub async fn end_in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => timed_out(REQUEST_TIMEOUT).into_response(),
+        Err(_) => timed_out(limit).into_response(),
     }
 }
 

@@ -76,6 +76,29 @@ fn a_zero_quantity_is_no_usage_but_shows_the_region() {
     assert!(table.totals("acme", month("2026-11")).unwrap().regions["us"].is_zero());
 }
 
+#[test]
+fn a_reader_sees_a_block_whole_or_not_at_all() {
+    let hour = month("2026-11").hours().start;
+    let table = Table::new(month("2026-11"));
+    let block = [count("acme", "api_calls", "us", hour, 1), count("acme", "tokens", "eu", hour, 1)];
+    let blocks = 5_000;
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..blocks).for_each(|_| drop(table.apply(&block, &[]))));
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut last = 0;
+                while last < blocks {
+                    let totals = table.totals("acme", month("2026-11")).unwrap_or_default();
+                    let calls = value(&totals, "us", "api_calls");
+                    assert_eq!(calls, value(&totals, "eu", "tokens"));
+                    assert!(calls >= last, "{calls} after {last}");
+                    last = calls;
+                }
+            });
+        }
+    });
+}
+
 fn any_count() -> impl Strategy<Value = CountRow> {
     let november = month("2026-11").hours().start;
     (0..3_u8, 0..2_u8, 0..2_u8, 0..1500_u32, 0..1000_u128).prop_map(

@@ -1,6 +1,8 @@
 use axum::body::Body;
 use axum::http::{Request, header};
 
+use odometer::http::MAX_BODY_BYTES;
+
 use super::ledger::calls;
 use super::{Answer, Service, TOKEN, authorized, request};
 
@@ -72,6 +74,27 @@ async fn nobody_is_let_in_without_a_token() {
         let basic = Request::get(path).header(header::AUTHORIZATION, format!("Basic {TOKEN}"));
         assert_problem(&service.send(basic.body(Body::empty()).unwrap()).await, 401, "unauthorized");
     }
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_and_read_strictly() {
+    let service = Service::new("problems_bodies").await;
+    let post = async |media_type: &str, body: String| {
+        let request = Request::post("/v1/organizations")
+            .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
+            .header(header::CONTENT_TYPE, media_type);
+        service.send(request.body(Body::from(body)).unwrap()).await
+    };
+    let json = "application/json";
+    assert_problem(&post(json, "{".into()).await, 400, "invalid-body");
+    assert_problem(&post(json, "[]".into()).await, 400, "invalid-body");
+    let typo = r#"{ "name": "Acme", "emial": "a@acme.example", "region": "us" }"#;
+    let answer = post(json, typo.into()).await;
+    assert_problem(&answer, 400, "invalid-body");
+    assert_eq!(answer.json()["errors"][0]["pointer"], "/emial");
+    assert_problem(&post("text/plain", "{}".into()).await, 415, "unsupported-media-type");
+    let large = format!(r#"{{ "name": "{}" }}"#, "a".repeat(MAX_BODY_BYTES));
+    assert_problem(&post(json, large).await, 413, "body-too-large");
 }
 
 #[tokio::test]
