@@ -7,8 +7,10 @@
 //! - The rebalance callback runs only on the thread that polls or closes; it only appends to the
 //!   mutex-guarded list in [`Shared`], or answers with an unassign while the client closes.
 
+mod list;
 mod message;
 
+use list::{List, slice_of};
 pub use message::{Batch, Message, Queue};
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -420,15 +422,6 @@ unsafe fn check_error(error: *mut sys::rd_kafka_error_t) -> Result<(), String> {
     }
 }
 
-unsafe fn slice_of(list: &sys::rd_kafka_topic_partition_list_t) -> &[sys::rd_kafka_topic_partition_t] {
-    let length = usize::try_from(list.cnt).unwrap_or(0);
-    if length == 0 {
-        return &[];
-    }
-    // SAFETY: librdkafka keeps `cnt` elements at `elems`.
-    unsafe { std::slice::from_raw_parts(list.elems, length) }
-}
-
 extern "C" fn on_rebalance(
     rk: *mut sys::rd_kafka_t,
     err: Code,
@@ -477,27 +470,4 @@ extern "C" fn on_error(_: *mut sys::rd_kafka_t, _: c_int, reason: *const c_char,
     // SAFETY: librdkafka passes a valid string.
     let reason = unsafe { CStr::from_ptr(reason).to_string_lossy() };
     tracing::debug!(target: "librdkafka", "{reason}");
-}
-
-/// An owned list of partitions.
-struct List(*mut sys::rd_kafka_topic_partition_list_t);
-
-impl List {
-    fn new() -> Self {
-        // SAFETY: never null.
-        Self(unsafe { sys::rd_kafka_topic_partition_list_new(8) })
-    }
-
-    fn add(&mut self, topic: &str, partition: i32) -> Result<&mut sys::rd_kafka_topic_partition_t, String> {
-        let topic = c_string(topic)?;
-        // SAFETY: the element belongs to the list and is lent no longer than it; the name is copied.
-        Ok(unsafe { &mut *sys::rd_kafka_topic_partition_list_add(self.0, topic.as_ptr(), partition) })
-    }
-}
-
-impl Drop for List {
-    fn drop(&mut self) {
-        // SAFETY: owned, destroyed once.
-        unsafe { sys::rd_kafka_topic_partition_list_destroy(self.0) }
-    }
 }

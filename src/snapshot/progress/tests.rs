@@ -281,14 +281,15 @@ fn a_recount_under_a_roll_is_not_missed() {
     assert_eq!(reader.totals(), world.oracle());
 }
 
+/// A digest does not tell how a meter adds up: a recount may have made a maximum of a sum.
 #[test]
-fn a_recount_that_finds_the_same_reloads_nothing() {
+fn a_recount_reloads_also_where_its_digest_is_the_same() {
     let (mut world, mut reader) = (World::default(), Reader::new());
     live(&mut world, &[(0, 1), (1, 2)]);
     reader.poll(&world);
     world.publish(BlockKind::Recount, 0, 0, 2);
     reader.poll(&world);
-    assert_eq!(reader.reloads, 0);
+    assert_eq!(reader.reloads, 1);
 }
 
 #[test]
