@@ -37,9 +37,11 @@ use screen::{OutputMode, Screen};
 
 const EXAMPLES: &str = "\
 Examples:
-  odometer validate --offline          check the configuration
-  odometer validate                    and that every server answers
-  odometer setup                       make topics and tables
+  odometer count sample.ndjson --format kafka-log --organization konnect.org_id
+                                       is the mapping right? no servers needed
+  odometer validate                    check the configuration and that every server answers
+  odometer run                         count and serve in one process
+  odometer usage acme --month 2026-11  what an organization used
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a server is unreachable, 78 bad configuration.";
 
@@ -64,21 +66,22 @@ struct Everywhere {
     output: OutputMode,
 }
 
+/// In the order of the help: what one runs first stands first.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
+    Ingest(ingest::Ingest),
+    Serve(serve::Serve),
+    Setup(setup::Setup),
+    Validate(validate::Validate),
+    Doctor(doctor::Doctor),
+    Usage(usage::Usage),
     Audit(audit::Audit),
     Count(count::Count),
     DeadLetters(dead_letters::DeadLetters),
-    Doctor(doctor::Doctor),
-    Repartition(repartition::Repartition),
-    Ingest(ingest::Ingest),
     Recount(recount::Recount),
-    Run(run::Run),
-    Serve(serve::Serve),
-    Setup(setup::Setup),
+    Repartition(repartition::Repartition),
     Simulate(simulate::Simulate),
-    Usage(usage::Usage),
-    Validate(validate::Validate),
 }
 
 /// What every command is given.
@@ -90,19 +93,19 @@ pub struct Context {
 impl Command {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
-            Self::Audit(command) => command.run(context).await,
-            Self::Count(command) => command.run(context).await,
-            Self::Recount(command) => command.run(context).await,
-            Self::DeadLetters(command) => command.run(context).await,
-            Self::Doctor(command) => command.run(context).await,
-            Self::Repartition(command) => command.run(context).await,
-            Self::Ingest(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
+            Self::Ingest(command) => command.run(context).await,
             Self::Serve(command) => command.run(context).await,
             Self::Setup(command) => command.run(context).await,
-            Self::Simulate(command) => command.run(context).await,
-            Self::Usage(command) => command.run(context).await,
             Self::Validate(command) => command.run(context).await,
+            Self::Doctor(command) => command.run(context).await,
+            Self::Usage(command) => command.run(context).await,
+            Self::Audit(command) => command.run(context).await,
+            Self::Count(command) => command.run(context).await,
+            Self::DeadLetters(command) => command.run(context).await,
+            Self::Recount(command) => command.run(context).await,
+            Self::Repartition(command) => command.run(context).await,
+            Self::Simulate(command) => command.run(context).await,
         }
     }
 }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::support::deployment::Deployment;
 use crate::support::kafka;
-use crate::support::process::{run, run_with};
+use crate::support::process::{Odometer, run, run_with};
 
 /// Nothing listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -147,4 +147,16 @@ fn a_compacted_input_is_refused() {
         let words = ended.stdout + &ended.stderr;
         assert!(words.contains("is compacted"), "{command}: {words}");
     }
+}
+
+/// A process that still waits for its servers is told to stop.
+#[test]
+fn stopping_does_not_wait_for_a_server() {
+    let folder = folder();
+    let nowhere = format!("http://{NOWHERE}");
+    let environment = [("ODOMETER__KAFKA__BROKERS", NOWHERE), ("ODOMETER__CLICKHOUSE__URL", &nowhere)];
+    let ingest = Odometer::start(folder.path(), "ingest", &["ingest"], &environment);
+    // Long enough for it to listen to signals, short enough for it to be waiting still.
+    std::thread::sleep(Duration::from_secs(2));
+    ingest.stop(Duration::from_secs(5));
 }
