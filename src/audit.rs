@@ -24,7 +24,7 @@ use crate::month::Month;
 use crate::source::{self, KafkaError, Watermarks};
 use crate::store::{BlockSum, Store, StoreError};
 use balance::Entry;
-use recount::{Counted, LaneRecount, LogBounds, Plan, Slice, compare, plan};
+use recount::{Counted, LaneRecount, LogBounds, Plan, Slice, Totals, compare, compare_totals, plan};
 
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -41,8 +41,10 @@ pub enum AuditError {
 /// Told how many records were read, and how many offsets there are to read.
 pub type Progress<'p> = &'p (dyn Fn(u64, u64) + Send + Sync);
 
-/// Stored counts of one row that one pass over the log holds in memory: 150 to 200 bytes each.
-const KEYS_PER_PASS: u64 = 2_000_000;
+/// Counts of one row that one pass over the log holds in memory: 150 to 200 bytes each.
+const COUNTS_PER_PASS: u64 = 2_000_000;
+/// Keys of the window that one pass holds: 33 to 66 bytes each.
+const KEYS_PER_PASS: u64 = 8_000_000;
 /// A row that was replaced while the audit ran is looked at in its new form, so many times.
 const LOOKS: usize = 3;
 
@@ -116,11 +118,13 @@ pub async fn audit_with_recount(
             .into_iter()
             .filter(|finding| finding.block.as_ref().is_none_or(|block| counting.contains(block))),
     );
+    let (doubtful, certain) = recount.split_doubtful(std::mem::take(&mut report.findings));
+    report.findings = certain;
     report.findings.sort();
     report.findings.dedup();
     report.balanced = report.findings.is_empty();
     report.recounted = Some(recounted);
-    report.not_verifiable = NotVerifiable::merged(recount.not_verifiable());
+    report.not_verifiable = NotVerifiable::merged(recount.not_verifiable(doubtful));
     Ok(report)
 }
 
@@ -147,9 +151,8 @@ impl Recount {
         let mut lanes = Vec::new();
         for ((lane, rows), bounds) in by_lane.into_iter().zip(bounds) {
             let plan = plan(&rows, |row| touches(row, month), &bounds, &rules);
-            let judged = plan.rows.iter().filter(|row| row.judged);
-            let most_keys = judged.filter_map(|row| Some(sums.get(&row.row.block)?.rows)).max().unwrap_or(0);
-            lanes.push((lane, plan, most_keys.div_ceil(KEYS_PER_PASS).max(1)));
+            let passes = passes(&plan, &sums, &rules);
+            lanes.push((lane, plan, passes));
         }
         Ok(Self { lanes, rules })
     }
@@ -166,8 +169,33 @@ impl Recount {
             .collect()
     }
 
-    fn not_verifiable(&self) -> Vec<NotVerifiable> {
-        self.lanes.iter().flat_map(|(_, plan, _)| plan.not_verifiable.iter().cloned()).collect()
+    fn not_verifiable(&self, doubtful: Vec<NotVerifiable>) -> Vec<NotVerifiable> {
+        let beyond_log = self.lanes.iter().flat_map(|(_, plan, _)| plan.not_verifiable.iter().cloned());
+        beyond_log.chain(doubtful).collect()
+    }
+
+    /// What the log gives otherwise for rows whose owner may have known keys that it holds no longer
+    /// proves nothing. What the ledger says against itself stays.
+    fn split_doubtful(&self, findings: Vec<Finding>) -> (Vec<NotVerifiable>, Vec<Finding>) {
+        let rows = self.lanes.iter().flat_map(|(_, plan, _)| &plan.rows);
+        let doubtful: HashMap<String, i64> = rows
+            .filter(|row| !row.window_is_whole)
+            .map(|row| (row.row.block.to_string(), row.row.window_from))
+            .collect();
+        let (mut not_verifiable, mut certain) = (HashMap::new(), Vec::new());
+        for finding in findings {
+            let window_from = finding.block.as_ref().and_then(|block| doubtful.get(block));
+            match (window_from, &finding.block) {
+                (Some(from), Some(block)) if finding.problem.needs_the_log() => {
+                    let reason =
+                        format!("the log holds no keys from before offset {from}, and gives other figures");
+                    let part = NotVerifiable { place: finding.place, rows: 1, reason };
+                    not_verifiable.insert(block.clone(), part);
+                }
+                _ => certain.push(finding),
+            }
+        }
+        (not_verifiable.into_values().collect(), certain)
     }
 
     async fn run(
@@ -180,6 +208,7 @@ impl Recount {
         let (mut done, mut recounted, mut findings) = (0, Recounted::default(), Vec::new());
         progress(done, total);
         for (lane, plan, passes) in self.lanes.iter().filter(|(_, plan, _)| plan.judges_anything()) {
+            let mut totals: HashMap<BlockId, Totals> = HashMap::new();
             for index in 0..*passes {
                 let slice = Slice { index, of: *passes };
                 let mut again = LaneRecount::new(kafka, lane, plan.clone(), &self.rules, slice)?;
@@ -189,17 +218,35 @@ impl Recount {
                     let Some((counted, read)) = next else { break };
                     done += read;
                     progress(done, total);
-                    if index == 0 {
-                        recounted.rows += counted.len();
-                        recounted.received +=
-                            counted.iter().map(|counted| counted.tally.received()).sum::<u64>();
+                    for part in &counted {
+                        totals.entry(part.row.block).or_default().add(&part.totals);
                     }
                     findings.extend(compare(store, counted, slice).await?);
                 }
             }
+            for row in plan.rows.iter().filter(|row| row.judged).map(|row| &row.row) {
+                let counted = totals.remove(&row.block).unwrap_or_default();
+                recounted.rows += 1;
+                recounted.received += counted.tally.received();
+                findings.extend(compare_totals(row, &counted));
+            }
         }
         Ok((recounted, findings))
     }
+}
+
+/// Over how many parts of the organizations a lane is read: so many that neither the counts of its
+/// largest row nor the keys of its widest window are too many for memory.
+fn passes(plan: &Plan, sums: &HashMap<BlockId, BlockSum>, rules: &HashMap<RulesHash, Rules>) -> u64 {
+    let judged = || plan.rows.iter().filter(|row| row.judged).map(|row| &row.row);
+    let counts = judged().filter_map(|row| Some(sums.get(&row.block)?.rows)).max().unwrap_or(0);
+    let widest = judged().filter_map(|row| Some(rules.get(&row.rules)?.dedup_window)).max().unwrap_or(0);
+    let rows = || plan.rows.iter().map(|row| &row.row);
+    let offsets: u64 = rows().map(|row| u64::try_from(row.next_offset - row.first_offset).unwrap_or(0)).sum();
+    let events: u64 = rows().map(|row| row.tally.received()).sum();
+    let keys = u128::from(widest.min(plan.offsets())) * u128::from(events.div_ceil(offsets.max(1)).max(1));
+    let keys = u64::try_from(keys).unwrap_or(u64::MAX);
+    counts.div_ceil(COUNTS_PER_PASS).max(keys.div_ceil(KEYS_PER_PASS)).max(1)
 }
 
 /// Reading blocks; it runs beside the runtime's own threads.

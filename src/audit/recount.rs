@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-pub use compare::compare;
-pub use counter::{Counted, Slice};
+pub use compare::{compare, compare_totals};
+pub use counter::{Counted, Slice, Totals};
 pub use plan::{LogBounds, Plan, plan};
 
 use counter::Counter;

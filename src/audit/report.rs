@@ -115,6 +115,11 @@ impl Finding {
 }
 
 impl Problem {
+    /// Whether it is one between the ledger and the log, not within the ledger.
+    pub fn needs_the_log(self) -> bool {
+        matches!(self, Self::Outcomes | Self::Counts | Self::Services | Self::Times | Self::Digest)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Range => "range",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::counter::{CountKey, Counted, Slice};
+use super::counter::{CountKey, Counted, Slice, Totals};
 use crate::aggregate::{BlockId, Fold, LedgerRow, ServiceRow};
 use crate::audit::report::{Finding, Problem};
 use crate::clock::Time;
@@ -12,16 +12,13 @@ use crate::store::{Store, StoreError};
 /// Differing counts of one row that are named; the rest is only counted.
 const NAMED_DIFFERENCES: usize = 3;
 
-/// What differs between rows counted again and what the database has of them.
+/// What differs between the counts that one pass gives and those that the database has.
 pub async fn compare(store: &Store, counted: Vec<Counted>, slice: Slice) -> Result<Vec<Finding>, StoreError> {
     let rows: Vec<LedgerRow> = counted.iter().map(|counted| counted.row.clone()).collect();
     let mut findings = Vec::new();
     let mut expected: HashMap<BlockId, HashMap<CountKey, Sides>> = HashMap::new();
     let mut services: HashMap<BlockId, (Vec<ServiceRow>, Vec<ServiceRow>)> = HashMap::new();
     for counted in counted {
-        if slice.index == 0 {
-            findings.extend(compare_row(&counted));
-        }
         let block = counted.row.block;
         let sides = counted
             .counts
@@ -76,8 +73,8 @@ impl Sides {
     }
 }
 
-fn compare_row(counted: &Counted) -> Vec<Finding> {
-    let row = &counted.row;
+/// What differs between a row and what all passes over its part of the log add up to.
+pub fn compare_totals(row: &LedgerRow, counted: &Totals) -> Vec<Finding> {
     let mut findings = Vec::new();
     if counted.tally != row.tally {
         let pairs = [

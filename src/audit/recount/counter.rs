@@ -24,20 +24,56 @@ pub struct Value {
     pub value: u128,
 }
 
-/// What the log gives for one ledger row.
+/// What one pass over the log gives for one ledger row.
 #[derive(Clone, Debug)]
 pub struct Counted {
     pub row: LedgerRow,
-    pub tally: Tally,
-    /// Of this slice's organizations.
+    pub totals: Totals,
     pub counts: HashMap<CountKey, Value>,
     pub services: Vec<ServiceRow>,
+}
+
+/// What adds up over the passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub tally: Tally,
+    /// Epoch milliseconds of the earliest and the latest counted event.
     pub times: Option<(i64, i64)>,
     pub digest: u128,
 }
 
-/// One of several passes over the log, each of which keeps the counts of its share of the
-/// organizations: so memory stays bounded however many keys a row has.
+impl Totals {
+    pub fn add(&mut self, other: &Self) {
+        self.tally.counted += other.tally.counted;
+        self.tally.duplicate += other.tally.duplicate;
+        self.tally.rejected += other.tally.rejected;
+        self.tally.ignored += other.tally.ignored;
+        self.digest = self.digest.wrapping_add(other.digest);
+        if let Some((earliest, latest)) = other.times {
+            self.see(earliest);
+            self.see(latest);
+        }
+    }
+
+    fn see(&mut self, time_ms: i64) {
+        let (earliest, latest) = self.times.unwrap_or((time_ms, time_ms));
+        self.times = Some((earliest.min(time_ms), latest.max(time_ms)));
+    }
+
+    fn note(&mut self, outcome: Outcome, trace: u128) {
+        self.digest = self.digest.wrapping_add(trace);
+        match outcome {
+            Outcome::Counted => self.tally.counted += 1,
+            Outcome::Duplicate => self.tally.duplicate += 1,
+            Outcome::Rejected(_) => self.tally.rejected += 1,
+            Outcome::Ignored(_) => self.tally.ignored += 1,
+        }
+    }
+}
+
+/// One of several passes over the log, each of which looks at its share of the organizations: so
+/// memory stays bounded however many keys the window has, and a row counts. What has no organization
+/// is looked at in the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slice {
     pub index: u64,
@@ -108,6 +144,13 @@ impl Counter {
         let oldest = record.offset.saturating_sub(width).max(row.window_from);
         let mut open = planned.judged.then(|| self.open.take().unwrap_or_else(|| Counted::new(row)));
         for (index, part) in (0_u32..).zip(reader.read(record)) {
+            let is_mine = match &part.judged {
+                Judged::Event(event) => self.slice.holds(&event.organization),
+                Judged::Rejected(_) | Judged::Ignored(_) => self.slice.index == 0,
+            };
+            if !is_mine {
+                continue;
+            }
             let (outcome, trace) = match &part.judged {
                 Judged::Event(event) => {
                     let (key, content) = (event_key(event), content_hash(event));
@@ -127,9 +170,9 @@ impl Counter {
                 Judged::Ignored(why) => place(record, index, Outcome::Ignored(*why)),
             };
             if let Some(open) = &mut open {
-                open.note(outcome, trace);
+                open.totals.note(outcome, trace);
                 if let (Outcome::Counted, Judged::Event(event)) = (outcome, part.judged) {
-                    open.count(*event, self.slice);
+                    open.count(*event);
                 }
             }
         }
@@ -166,7 +209,8 @@ impl Counter {
         if self.seen.len() >= self.sweep_at {
             let oldest = offset.saturating_sub(self.widest);
             self.seen.retain(|_, seen| seen.offset >= oldest);
-            self.sweep_at = (self.seen.len() * 2).max(FIRST_SWEEP);
+            // Sweep again only after a fourth has come in anew.
+            self.sweep_at = (self.seen.len() / 4 * 5).max(FIRST_SWEEP);
         }
     }
 }
@@ -177,32 +221,11 @@ fn place(record: &Record<'_>, index: u32, outcome: Outcome) -> (Outcome, u128) {
 
 impl Counted {
     fn new(row: &LedgerRow) -> Self {
-        Self {
-            row: row.clone(),
-            tally: Tally::default(),
-            counts: HashMap::new(),
-            services: Vec::new(),
-            times: None,
-            digest: 0,
-        }
+        Self { row: row.clone(), totals: Totals::default(), counts: HashMap::new(), services: Vec::new() }
     }
 
-    fn note(&mut self, outcome: Outcome, trace: u128) {
-        self.digest = self.digest.wrapping_add(trace);
-        match outcome {
-            Outcome::Counted => self.tally.counted += 1,
-            Outcome::Duplicate => self.tally.duplicate += 1,
-            Outcome::Rejected(_) => self.tally.rejected += 1,
-            Outcome::Ignored(_) => self.tally.ignored += 1,
-        }
-    }
-
-    fn count(&mut self, event: NaiveEvent, slice: Slice) {
-        let (earliest, latest) = self.times.unwrap_or((event.time_ms, event.time_ms));
-        self.times = Some((earliest.min(event.time_ms), latest.max(event.time_ms)));
-        if !slice.holds(&event.organization) {
-            return;
-        }
+    fn count(&mut self, event: NaiveEvent) {
+        self.totals.see(event.time_ms);
         let hour = u32::try_from(event.time_ms.div_euclid(HOUR_MS)).unwrap_or(0);
         match event.body {
             NaiveBody::Usage(charges) => {

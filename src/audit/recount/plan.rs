@@ -22,6 +22,9 @@ pub struct PlannedRow {
     pub row: LedgerRow,
     /// Whether it is counted again and compared; else it is only read for its keys, where needed.
     pub judged: bool,
+    /// Whether every key that could make its events duplicates is known. Where offsets were lost or
+    /// gone when counting began, its owner may have known keys that no log holds.
+    pub window_is_whole: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -53,13 +56,14 @@ pub fn plan(
     rules: &HashMap<RulesHash, Rules>,
 ) -> Plan {
     let mut plan = Plan::default();
+    let lane_start = rows.first().map_or(0, |row| row.first_offset);
     let mut reached = i64::MIN;
     for row in rows {
         if row.first_offset < reached || row.next_offset < row.first_offset {
             continue; // An alarm of its own.
         }
         reached = row.next_offset;
-        let mut judged = false;
+        let (mut judged, mut window_is_whole) = (false, true);
         if wanted(row)
             && row.loss.is_empty()
             && let Some(rules) = rules.get(&row.rules)
@@ -67,6 +71,8 @@ pub fn plan(
             match range_to_read(row, rules.dedup_window, log) {
                 Ok(range) => {
                     judged = true;
+                    let needed_from = window_start(row, rules.dedup_window).max(lane_start);
+                    window_is_whole = row.window_from <= needed_from;
                     add(&mut plan.ranges, range);
                 }
                 Err(reason) => {
@@ -74,7 +80,7 @@ pub fn plan(
                 }
             }
         }
-        plan.rows.push(PlannedRow { row: row.clone(), judged });
+        plan.rows.push(PlannedRow { row: row.clone(), judged, window_is_whole });
     }
     plan
 }
@@ -89,8 +95,7 @@ fn range_to_read(
         return Ok(row.first_offset..row.first_offset);
     }
     let log = log.as_ref().map_err(Clone::clone)?;
-    let width = i64::try_from(window).unwrap_or(i64::MAX);
-    let from = row.first_offset.saturating_sub(width).max(row.window_from).min(row.first_offset);
+    let from = window_start(row, window).max(row.window_from).min(row.first_offset);
     if log.start > from {
         return Err(format!("the log starts at {}", log.start));
     }
@@ -98,6 +103,10 @@ fn range_to_read(
         return Err(format!("the log ends at {}", log.end));
     }
     Ok(from..row.next_offset)
+}
+
+fn window_start(row: &LedgerRow, window: u64) -> i64 {
+    row.first_offset.saturating_sub(i64::try_from(window).unwrap_or(i64::MAX))
 }
 
 fn add(ranges: &mut Vec<Range<i64>>, range: Range<i64>) {

@@ -37,7 +37,7 @@ fn planned(rules: &Rules, first_offset: i64, next_offset: i64, window_from: i64)
         rules: rules.hash(),
         loss: String::new(),
     };
-    PlannedRow { row, judged: true }
+    PlannedRow { row, judged: true, window_is_whole: true }
 }
 
 fn event(id: &str, quantity: u64) -> String {
@@ -49,10 +49,13 @@ fn event(id: &str, quantity: u64) -> String {
 
 /// Counts (offset, value) under rows with windows of 10 offsets.
 fn count(rows: Vec<PlannedRow>, log: &[(i64, String)]) -> Vec<Counted> {
+    count_slice(rows, log, Slice { index: 0, of: 1 })
+}
+
+fn count_slice(rows: Vec<PlannedRow>, log: &[(i64, String)], slice: Slice) -> Vec<Counted> {
     let rules = rules(10);
     let reader = NaiveReader::new("t", &rules).expect("rules are sound");
-    let mut counter =
-        Counter::new(rows, HashMap::from([(rules.hash(), (reader, 10))]), Slice { index: 0, of: 1 });
+    let mut counter = Counter::new(rows, HashMap::from([(rules.hash(), (reader, 10))]), slice);
     for (offset, value) in log {
         counter.take(&Record {
             topic: "t",
@@ -71,7 +74,14 @@ fn count(rows: Vec<PlannedRow>, log: &[(i64, String)]) -> Vec<Counted> {
 fn tallies(counted: &[Counted]) -> Vec<(u64, u64, u64, u64)> {
     counted
         .iter()
-        .map(|it| (it.tally.counted, it.tally.duplicate, it.tally.rejected, it.tally.ignored))
+        .map(|it| {
+            (
+                it.totals.tally.counted,
+                it.totals.tally.duplicate,
+                it.totals.tally.rejected,
+                it.totals.tally.ignored,
+            )
+        })
         .collect()
 }
 
@@ -123,14 +133,39 @@ fn the_digest_does_not_depend_on_where_the_log_is_cut() {
     let whole = count(vec![planned(&rules, 0, 40, 0)], &log);
     let cut =
         count(vec![planned(&rules, 0, 13, 0), planned(&rules, 13, 14, 0), planned(&rules, 14, 40, 0)], &log);
-    assert_eq!(whole[0].digest, cut.iter().fold(0, |sum: u128, it| sum.wrapping_add(it.digest)));
-    assert_eq!(whole[0].tally.counted, cut.iter().map(|it| it.tally.counted).sum::<u64>());
+    assert_eq!(
+        whole[0].totals.digest,
+        cut.iter().fold(0, |sum: u128, it| sum.wrapping_add(it.totals.digest))
+    );
+    assert_eq!(whole[0].totals.tally.counted, cut.iter().map(|it| it.totals.tally.counted).sum::<u64>());
 }
 
 #[test]
-fn slices_share_the_counts_and_nothing_else() {
-    let slices: Vec<_> = (0..3).map(|index| Slice { index, of: 3 }).collect();
-    for organization in ["acme", "globex", "initech", "umbrella", ""] {
-        assert_eq!(slices.iter().filter(|slice| slice.holds(organization)).count(), 1);
+fn passes_add_up_to_one() {
+    let rules = rules(10);
+    let organizations = ["acme", "globex", "initech", "umbrella"];
+    let log: Vec<_> = (0..200)
+        .map(|offset: i64| {
+            let event = event(&(offset % 9).to_string(), 1);
+            let organization = organizations[usize::try_from(offset % 9 % 4).unwrap()];
+            (
+                offset,
+                if offset % 31 == 0 { "no JSON".to_owned() } else { event.replace("acme", organization) },
+            )
+        })
+        .collect();
+    let rows = || vec![planned(&rules, 0, 77, 0), planned(&rules, 77, 200, 0)];
+    let whole = count(rows(), &log);
+    let mut totals = [Totals::default(); 2];
+    let mut counts = [HashMap::new(), HashMap::new()];
+    for index in 0..3 {
+        for (at, part) in count_slice(rows(), &log, Slice { index, of: 3 }).into_iter().enumerate() {
+            totals[at].add(&part.totals);
+            counts[at].extend(part.counts);
+        }
     }
+    for at in 0..2 {
+        assert_eq!((totals[at], &counts[at]), (whole[at].totals, &whole[at].counts));
+    }
+    assert!(whole[1].totals.tally.duplicate > 0 && whole[1].totals.tally.rejected > 0);
 }

@@ -102,6 +102,16 @@ fn where_the_window_was_not_whole_no_more_is_read_than_was() {
     late.rows[0].window_from = 38;
     let plan = of(&late);
     assert_eq!((judged(&plan), ranges(&plan)), (vec![(40, 60)], vec![(38, 60)]));
+    assert!(plan.rows[0].window_is_whole, "a lane has no keys from before its start");
+    let mut after_loss = case(&[(0, 40), (50, 60), (60, 90)], 20, (50, 90));
+    after_loss.rows.iter_mut().skip(1).for_each(|row| row.window_from = 50);
+    assert_eq!(
+        of(&after_loss).rows.iter().map(|row| row.window_is_whole).collect::<Vec<_>>(),
+        [true, false, false]
+    );
+    after_loss.rows.push(LedgerRow { window_from: 50, ..row(&rules(20), 90, 95) });
+    after_loss.log = Ok(LogBounds { start: 50, end: 95 });
+    assert!(of(&after_loss).rows[3].window_is_whole, "the window has passed the loss");
 }
 
 #[test]
