@@ -22,7 +22,7 @@ use crate::aggregate::{BlockId, LedgerRow};
 use crate::event::{Lane, Rules, RulesHash};
 use crate::month::Month;
 use crate::source::{self, KafkaError, Watermarks};
-use crate::store::{BlockSum, Store, StoreError};
+use crate::store::{BlockSum, Store, StoreError, gate};
 use balance::Entry;
 use recount::{Counted, LaneRecount, LogBounds, Plan, Slice, Totals, compare, compare_totals, plan};
 
@@ -53,9 +53,12 @@ const LOOKS: usize = 3;
 pub async fn audit(store: &Store, month: Option<Month>) -> Result<Report, AuditError> {
     let mut looks = 0;
     loop {
-        let rows = counting_rows(store).await?;
+        let published = store.published_since(0).await?;
+        let rows: Vec<Entry> = gate::counting(published.clone()).into_iter().map(Entry::from).collect();
         let sums = store.sums_by_block().await?;
-        let report = balance_report(&rows, month, &sums);
+        let mut report = balance_report(&rows, month, &sums);
+        report.findings.extend(balance::check_set_aside(&published, &rows));
+        report.balanced = report.findings.is_empty();
         looks += 1;
         if report.balanced || looks == LOOKS || !names_replaced_rows(store, &report.findings).await? {
             return Ok(report);

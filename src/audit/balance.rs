@@ -96,6 +96,15 @@ pub fn check_order(rows: &[Entry]) -> Vec<Finding> {
         .collect()
 }
 
+/// Rolls and recounts that a greater rank overlaps only in part.
+pub fn check_set_aside(published: &[Published], counting: &[Entry]) -> Vec<Finding> {
+    let detail = "this row counts for nothing: another overlaps it only in part";
+    gate::set_aside(published, counting)
+        .into_iter()
+        .map(|row| Finding::of(row, Problem::Overlap, detail.to_owned()))
+        .collect()
+}
+
 pub fn losses(rows: &[Entry]) -> Vec<Loss> {
     rows.iter()
         .filter(|entry| !entry.row.loss.is_empty())

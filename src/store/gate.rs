@@ -132,3 +132,23 @@ pub fn alarms<T: AsRef<LedgerRow>>(counting: &[T]) -> Vec<Alarm> {
     }
     alarms
 }
+
+/// The rolls and recounts that count for nothing though no row that counts covers them: in sound
+/// operation there are none, so a ledger row was changed, or two owners published at once.
+pub fn set_aside<'r, T: AsRef<LedgerRow>, C: AsRef<LedgerRow>>(
+    rows: &'r [T],
+    counting: &[C],
+) -> Vec<&'r LedgerRow> {
+    let mut lanes: HashMap<&Lane, Vec<&LedgerRow>> = HashMap::new();
+    for row in counting.iter().map(AsRef::as_ref) {
+        lanes.entry(&row.lane).or_default().push(row);
+    }
+    let is_covered = |row: &LedgerRow| {
+        let counting = lanes.get(&row.lane).map_or(&[][..], Vec::as_slice);
+        counting.iter().any(|other| other.block == row.block || other.covers(row))
+    };
+    rows.iter()
+        .map(AsRef::as_ref)
+        .filter(|row| row.kind != BlockKind::Live && row.first_offset < row.next_offset && !is_covered(row))
+        .collect()
+}

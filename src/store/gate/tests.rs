@@ -196,3 +196,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_roll_that_counts_for_nothing_is_told_and_one_that_was_replaced_is_not() {
+    let sound = rows(&[(Live, 1, 0, 0, 10), (Roll, 1, 1, 0, 10), (Roll, 1, 2, 0, 10), (Live, 1, 3, 10, 20)]);
+    assert!(set_aside(&sound, &counting(sound.clone())).is_empty());
+    let changed = rows(&[(Live, 1, 0, 0, 10), (Roll, 1, 1, 0, 11), (Live, 1, 3, 10, 20)]);
+    let told = set_aside(&changed, &counting(changed.clone()));
+    assert_eq!(told.iter().map(|row| row.block.0).collect::<Vec<_>>(), [1]);
+}
