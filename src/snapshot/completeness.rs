@@ -31,21 +31,43 @@ pub struct Expected {
     /// The configured topics. A lane of another topic is nobody's any more: it holds nothing back.
     /// Empty: every lane that the ledger knows.
     pub topics: BTreeSet<String>,
-    /// Partitions by topic, where the broker was asked: one that was never read holds all back.
-    pub partitions: BTreeMap<String, usize>,
+    /// By topic, where the broker was asked: one that was never read holds all back.
+    pub partitions: BTreeMap<String, Partitions>,
+}
+
+/// The partitions of a topic, as the broker told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partitions {
+    /// By partition, the latest instant (epoch ms) at which it was not there yet, where one is known.
+    absent_at: Vec<Option<i64>>,
+    asked_at: Option<i64>,
+}
+
+impl Partitions {
+    /// The broker was asked at `asked_at` (epoch ms) and told of so many. Partitions are only added.
+    pub fn told(&mut self, count: usize, asked_at: i64) {
+        if count > self.absent_at.len() {
+            self.absent_at.resize(count, self.asked_at);
+        }
+        self.asked_at = Some(asked_at);
+    }
 }
 
 /// The instant by which everything that had reached Kafka is in the figures; `None` where no lane
 /// is known yet or one was never read to an end that somebody saw.
 pub fn complete_through(lanes: &[LaneStanding], expected: &Expected) -> Option<Time> {
     let lanes = current_lanes(lanes, expected);
-    let known = |topic: &str| lanes.keys().filter(|(name, _)| *name == topic).count();
-    let needed = |topic: &str| expected.partitions.get(topic).copied().unwrap_or(1);
-    if expected.topics.iter().any(|topic| known(topic) < needed(topic)) {
+    let is_known = |topic: &str| lanes.keys().any(|(name, _)| *name == topic);
+    if expected.topics.iter().any(|topic| !is_known(topic)) {
         return None;
     }
-    // `None` is less than any instant.
-    lanes.values().map(|lane| lane.reached_at.map(Time)).min().flatten()
+    // Before a partition was there, nothing was in it. `None` is less than any instant.
+    let unread = expected.topics.iter().flat_map(|topic| {
+        let partitions = expected.partitions.get(topic).map_or(&[][..], |told| &told.absent_at);
+        (0..).zip(partitions).filter(|(partition, _)| !lanes.contains_key(&(topic, *partition)))
+    });
+    let unread = unread.map(|(_, absent_at)| *absent_at);
+    lanes.values().map(|lane| lane.reached_at).chain(unread).min().flatten().map(Time)
 }
 
 /// Of a topic that was made again, the lanes of the newest: nothing is published in the old ones any

@@ -90,10 +90,10 @@ impl Deployment {
         self.expected.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many partitions the broker says that a topic has.
-    pub fn expect_partitions(&self, topic: &str, partitions: usize) {
+    /// How many partitions the broker said at `asked_at` (epoch ms) that a topic has.
+    pub fn expect_partitions(&self, topic: &str, partitions: usize, asked_at: i64) {
         let mut expected = self.expected.write().unwrap_or_else(PoisonError::into_inner);
-        expected.partitions.insert(topic.to_owned(), partitions);
+        expected.partitions.entry(topic.to_owned()).or_default().told(partitions, asked_at);
     }
 
     /// The figures of a month that has not ended, where they are in memory: no I/O. The outer `None`:

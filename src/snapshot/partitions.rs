@@ -45,10 +45,11 @@ pub async fn watch_partitions(
 
 fn ask(deployment: &Deployment, client: &BaseConsumer) {
     for topic in deployment.topics() {
+        let asked_at = deployment.now_ms();
         match client.fetch_metadata(Some(topic), ANSWER_TIMEOUT) {
             Ok(metadata) => {
                 for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
-                    deployment.expect_partitions(topic.name(), topic.partitions().len());
+                    deployment.expect_partitions(topic.name(), topic.partitions().len(), asked_at);
                 }
             }
             Err(error) => {

@@ -1,5 +1,6 @@
 //! The API without a listener, over a real ClickHouse: blocks are published, answers change.
 
+mod command;
 mod completeness;
 mod description;
 mod ledger;

@@ -31,13 +31,27 @@ fn a_lane_or_topic_that_was_never_read_holds_all_back() {
     let lanes = std::slice::from_ref(&first);
     assert_eq!(complete_through(lanes, &topics(&["events"])), Some(Time(100)));
     assert_eq!(complete_through(lanes, &topics(&["events", "logs"])), None);
-    let two = Expected { partitions: BTreeMap::from([("events".into(), 2)]), ..topics(&["events"]) };
+    let mut told = Partitions::default();
+    told.told(2, 50);
+    let two = Expected { partitions: BTreeMap::from([("events".into(), told)]), ..topics(&["events"]) };
     assert_eq!(complete_through(lanes, &two), None);
     let unread = standing(lane("events", "1", 1), None, 100);
     assert_eq!(complete_through(&[first.clone(), unread], &two), None);
     let read = standing(lane("events", "1", 1), Some(120), 120);
     assert_eq!(complete_through(&[first, read], &two), Some(Time(100)));
     assert_eq!(complete_through(&[], &Expected::default()), None);
+}
+
+#[test]
+fn a_partition_that_was_added_is_read_up_to_when_it_was_not_there() {
+    let lanes = [standing(lane("events", "1", 0), Some(100), 100)];
+    let mut expected = topics(&["events"]);
+    for (count, asked_at, through) in [(1, 40, 100), (1, 60, 100), (3, 70, 60), (3, 80, 60)] {
+        expected.partitions.entry("events".into()).or_default().told(count, asked_at);
+        assert_eq!(complete_through(&lanes, &expected), Some(Time(through)), "{count} at {asked_at}");
+    }
+    let read = [1, 2].map(|partition| standing(lane("events", "1", partition), Some(90), 90));
+    assert_eq!(complete_through(&[&lanes[..], &read].concat(), &expected), Some(Time(90)));
 }
 
 #[test]
