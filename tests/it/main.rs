@@ -8,6 +8,7 @@ mod figures;
 mod http;
 mod oracle;
 mod paused;
+mod rebalance;
 mod repartition;
 mod accounts;
 mod audit;

@@ -178,6 +178,7 @@ fn check_audit(deployment: &Deployment) {
     let changes = [
         ("published", "counted", "1"),
         ("published", "quantity", "toUInt128(1)"),
+        ("published", "received", "1"),
         ("published", "next_offset", "1"),
         ("counts", "value", "toUInt128(1)"),
     ];
