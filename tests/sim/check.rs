@@ -60,6 +60,8 @@ struct Atom {
     variant: Variant,
     window_from: i64,
     content: Content,
+    /// A recount keeps no leader epoch.
+    keeps_epoch: bool,
 }
 
 /// What a reader saw last of a lane.
@@ -265,6 +267,7 @@ impl Watch {
             variant: *variant,
             window_from: row.window_from,
             content: Content::default(),
+            keeps_epoch: row.kind == BlockKind::Live,
         };
         if row.rules != variant.rules().hash() {
             return Err(format!("{}: {} names other rules than it was counted by", row.lane, name(row)));
@@ -421,13 +424,16 @@ impl Watch {
         let blocks = self.counted.get(lane)?;
         let log = &state.topics[state.topic_index(&lane.topic)].partitions[lane.partition as usize];
         let mut cut: Option<Cut> = None;
+        let mut has_epoch = false;
         for atom in blocks.iter().flat_map(|block| &self.known[block].atoms) {
             let reads = self.reads(state, lane, atom);
+            has_epoch |= atom.keeps_epoch && !atom.records.is_empty();
             let mut gone = reads.iter().filter(|(_, read)| read.is_cut).map(|(offset, _)| *offset).peekable();
             if gone.peek().is_some() {
                 let cut = cut.get_or_insert(Cut { first: atom.first, next: atom.next, shows: false });
                 cut.next = atom.next;
-                cut.shows |= gone.any(|offset| offset >= log.end || log.entries.contains_key(&offset));
+                cut.shows |=
+                    has_epoch && gone.any(|offset| offset >= log.end || log.entries.contains_key(&offset));
             }
         }
         cut
@@ -438,8 +444,8 @@ impl Watch {
 pub struct Cut {
     pub first: i64,
     pub next: i64,
-    /// Other records stand in its place, or nothing. Where only control records do, no consumer can
-    /// tell.
+    /// Other records stand in its place, or nothing, and the ledger keeps a leader epoch to compare.
+    /// Else no consumer can tell.
     pub shows: bool,
 }
 

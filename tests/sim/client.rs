@@ -107,6 +107,8 @@ pub fn step(state: &mut State, process: u64) -> bool {
     let is_known = member.is_some_and(|member| state.group.members.contains_key(&member));
     match phase {
         ClientPhase::Out | ClientPhase::Revoking => false,
+        // What came with lanes to give up is carried out before it joins again.
+        ClientPhase::Wanting if is_assigning => false,
         ClientPhase::Wanting => {
             join(state, process);
             true

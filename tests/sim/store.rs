@@ -19,6 +19,8 @@ pub struct Database {
     /// The greatest token that each lane was claimed with.
     pub claims: HashMap<Lane, u64>,
     pub rules: BTreeMap<RulesHash, Rules>,
+    /// How many ledger rows there were when garbage was collected last; no copy is older.
+    pub collected: usize,
     /// Counts up with every change.
     pub version: u64,
 }
@@ -210,6 +212,7 @@ impl Database {
             self.services.remove(block);
         }
         self.ledger.retain(|listed| !hidden.contains(&listed.row.block));
+        self.collected = self.ledger.len();
         self.version += 1;
         dropped
     }

@@ -440,12 +440,13 @@ fn configure(state: &mut State) {
 
 /// Power goes; the database comes back from a copy that lacks the last ledger rows.
 fn restore(state: &mut State) {
-    if state.database.ledger.len() < 2 || !state.chance.one_in(3) {
+    let newer = (state.database.ledger.len() - state.database.collected).min(state.database.ledger.len() / 2);
+    if newer == 0 || !state.chance.one_in(2) {
         return;
     }
     state.processes.clear();
     state.calls.retain(|_, call| matches!(call.request, super::world::Request::Commit { .. }));
-    let lost = state.chance.between(1, (state.database.ledger.len() - 1).min(4));
+    let lost = state.chance.between(1, newer.min(4));
     let kept = state.database.ledger.len() - lost;
     let gone = state.database.ledger.split_off(kept);
     if state.chance.one_in(2) {
