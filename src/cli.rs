@@ -11,6 +11,7 @@ mod doctor;
 mod failure;
 pub mod ingest;
 mod kafka;
+mod outcomes;
 pub mod process;
 mod recount;
 mod repartition;

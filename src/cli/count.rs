@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::outcomes::OutcomeReport;
 use super::screen::{Tone, cell, number, table};
 use super::{Context, Failure};
 use crate::aggregate::{CountRow, Fold, Outcomes, ServiceRow};
@@ -64,17 +65,6 @@ struct UsageLine {
     month: Month,
     meter: String,
     value: u128,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct OutcomeReport {
-    received: u64,
-    counted: u64,
-    duplicate: u64,
-    /// By reason.
-    rejected: BTreeMap<&'static str, u64>,
-    /// By what they are.
-    ignored: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -302,20 +292,7 @@ fn for_people(report: &Report) -> String {
             number(line.value),
         ]);
     }
-    let outcomes = &report.outcomes;
-    let mut ends = table(["OUTCOME", "REASON", "EVENTS"]);
-    let mut add = |outcome: &str, reason: &str, count: u64, tone| {
-        ends.add_row([cell(outcome, tone), cell(reason, Tone::Plain), number(count)]);
-    };
-    add("received", "", outcomes.received, Tone::Plain);
-    add("counted", "", outcomes.counted, Tone::Good);
-    add("duplicate", "", outcomes.duplicate, Tone::Plain);
-    for (reason, count) in &outcomes.rejected {
-        add("rejected", reason, *count, Tone::Bad);
-    }
-    for (why, count) in &outcomes.ignored {
-        add("ignored", why, *count, Tone::Doubtful);
-    }
+    let ends = report.outcomes.table(true);
     let mut text = format!("{}\n\n{}\n", usage.trim_fmt(), ends.trim_fmt());
     if !report.rejected.is_empty() {
         let mut rejected = table(["LINE", "EVENT", "REASON", "WHY"]);

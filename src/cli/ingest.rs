@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::process::until_stopped;
+use super::process::run_service;
 use super::setup::{open_store, topics};
 use super::{Context, Exit, Failure, accounts};
 use crate::clock::Clock;
@@ -22,9 +22,7 @@ pub struct Ingest {}
 
 impl Ingest {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let readiness = Readiness::default();
-        let timeout = context.config.shutdown_timeout;
-        until_stopped(timeout, |shutdown| start(context, &readiness, shutdown)).await
+        run_service(context, start).await
     }
 }
 

@@ -8,8 +8,10 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::Context;
 use super::failure::Failure;
 use crate::clock;
+use crate::telemetry::Readiness;
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +49,15 @@ where
         },
         name = signals.next() => Err(Failure::failed(format!("stop: cut short by a second {name}"))),
     }
+}
+
+/// Runs a service of its own readiness until it is told to stop.
+pub async fn run_service(
+    context: &Context,
+    start: impl AsyncFnOnce(&Context, &Readiness, CancellationToken) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let readiness = Readiness::default();
+    until_stopped(context.config.shutdown_timeout, |shutdown| start(context, &readiness, shutdown)).await
 }
 
 struct Signals {

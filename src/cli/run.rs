@@ -3,7 +3,7 @@
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::process::until_stopped;
+use super::process::run_service;
 use super::{Context, Failure, ingest, serve};
 use crate::telemetry::Readiness;
 
@@ -13,9 +13,7 @@ pub struct Run {}
 
 impl Run {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let readiness = Readiness::default();
-        let timeout = context.config.shutdown_timeout;
-        until_stopped(timeout, |shutdown| start(context, &readiness, shutdown)).await
+        run_service(context, start).await
     }
 }
 

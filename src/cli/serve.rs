@@ -6,7 +6,7 @@ use clap::Args;
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::process::until_stopped;
+use super::process::run_service;
 use super::setup::{open_store, topics};
 use super::usage::Reading;
 use super::{Context, Failure, accounts};
@@ -21,9 +21,7 @@ pub struct Serve {}
 
 impl Serve {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let readiness = Readiness::default();
-        let timeout = context.config.shutdown_timeout;
-        until_stopped(timeout, |shutdown| start(context, &readiness, shutdown)).await
+        run_service(context, start).await
     }
 }
 

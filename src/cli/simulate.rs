@@ -1,6 +1,5 @@
 //! `odometer simulate`: traffic whose exact counts are known, sent to a configured topic.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -11,7 +10,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::kafka::Kafka;
-use super::screen::{Tone, cell, grouped, number, table};
+use super::outcomes::OutcomeReport;
+use super::screen::grouped;
 use super::{Context, Failure};
 use crate::clock::Clock;
 use crate::config::{Config, Topic};
@@ -101,17 +101,6 @@ struct Report {
     /// Keys and values, before compression.
     bytes: u64,
     outcomes: OutcomeReport,
-}
-
-#[derive(Debug, Serialize)]
-struct OutcomeReport {
-    received: u64,
-    counted: u64,
-    duplicate: u64,
-    /// By reason.
-    rejected: BTreeMap<&'static str, u64>,
-    /// By what they are.
-    ignored: BTreeMap<&'static str, u64>,
 }
 
 impl Simulate {
@@ -236,27 +225,14 @@ fn report(topic: &str, partitions: u32, seed: u64, sent: Sent, expected: &Expect
 }
 
 fn for_people(report: &Report) -> String {
-    let outcomes = &report.outcomes;
-    let mut ends = table(["OUTCOME", "REASON", "EVENTS"]);
-    let mut add = |outcome: &str, reason: &str, events: u64, tone| {
-        ends.add_row([cell(outcome, tone), cell(reason, Tone::Plain), number(events)]);
-    };
-    add("counted", "", outcomes.counted, Tone::Good);
-    add("duplicate", "", outcomes.duplicate, Tone::Plain);
-    for (reason, events) in &outcomes.rejected {
-        add("rejected", reason, *events, Tone::Bad);
-    }
-    for (detail, events) in &outcomes.ignored {
-        add("ignored", detail, *events, Tone::Doubtful);
-    }
     format!(
         "Sent {} events in {} records to {} ({} partitions) with --seed {}. To be expected:\n{}\n",
-        grouped(outcomes.received.into()),
+        grouped(report.outcomes.received.into()),
         grouped(report.records.into()),
         report.topic,
         report.partitions,
         report.seed,
-        ends.trim_fmt(),
+        report.outcomes.table(false).trim_fmt(),
     )
 }
 

@@ -1,8 +1,7 @@
-use std::collections::HashMap;
 use std::io;
 
 use super::counter::Start as CounterStart;
-use super::rebuild::Rebuild;
+use super::rebuild::{Rebuild, known_rules};
 use super::{IngestError, LaneCounter};
 use crate::aggregate::{BlockKind, LedgerRow};
 use crate::dedup::{Cache, Journal, Window};
@@ -132,20 +131,15 @@ impl<S: Stores> Beginner<'_, S> {
 
     async fn rebuild(&self, lane: &Lane, taken: &TakeOver, from: i64) -> Result<Rebuild, IngestError> {
         let rows: Vec<_> = taken.rows.iter().filter(|row| row.next_offset > from).cloned().collect();
-        let mut rules = HashMap::from([(self.rules.hash(), self.rules.clone())]);
-        for row in &rows {
-            if rules.contains_key(&row.rules) {
-                continue;
-            }
-            let stored = self.store.rules(row.rules).await;
-            match stored.map_err(|error| IngestError::TakeOver(error.to_string()))? {
-                Some(stored) => drop(rules.insert(row.rules, stored)),
-                None => tracing::error!(
-                    %lane,
-                    "the configuration {} of offsets [{}, {}) is not in the database; their keys are unknown",
-                    row.rules, row.first_offset, row.next_offset
-                ),
-            }
+        let rules = known_rules(self.store, &rows, self.rules)
+            .await
+            .map_err(|error| IngestError::TakeOver(error.to_string()))?;
+        for row in rows.iter().filter(|row| !rules.contains_key(&row.rules)) {
+            tracing::error!(
+                %lane,
+                "the configuration {} of offsets [{}, {}) is not in the database; their keys are unknown",
+                row.rules, row.first_offset, row.next_offset
+            );
         }
         Ok(Rebuild::new(&lane.topic, from, &rows, &rules)?)
     }

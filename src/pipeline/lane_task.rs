@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +5,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::rebuild::known_rules;
 use super::recount::{Log, RecountError, Recounted, Recounter};
 use super::{IngestError, metrics};
 use crate::aggregate::LedgerRow;
 use crate::clock::{self, Clock};
 use crate::dedup::{Cache, Frame, Journal};
-use crate::event::{Lane, Record, Rules, RulesHash};
+use crate::event::{Lane, Record, Rules};
 use crate::flush::{FinishedBlock, Publisher, TenureEnded};
 use crate::source::{self, DeadLetters, Fence, PartitionReader, Watermarks};
 use crate::store::{RecountRequest, RecountState, Store};
@@ -137,7 +137,7 @@ impl LaneTask {
     async fn count_again(&self, request: &RecountRequest) -> Result<Recounted, RecountError> {
         let Recounts { kafka, watermarks, rules, store, cache, .. } = &self.recounts;
         let rows = self.publisher.rows().to_vec();
-        let known = known_rules(store, &rows, rules).await?;
+        let known = known_rules(store, &rows, rules).await.map_err(IngestError::from)?;
         let log =
             KafkaLog { kafka: kafka.clone(), watermarks: watermarks.clone(), lane: request.lane.clone() };
         let (rules, cache, request) = (rules.clone(), cache.clone(), request.clone());
@@ -176,23 +176,6 @@ impl LaneTask {
             self.journal = None;
         }
     }
-}
-
-async fn known_rules(
-    store: &Store,
-    rows: &[LedgerRow],
-    today: &Rules,
-) -> Result<HashMap<RulesHash, Rules>, IngestError> {
-    let mut known = HashMap::from([(today.hash(), today.clone())]);
-    for row in rows {
-        if known.contains_key(&row.rules) {
-            continue;
-        }
-        if let Some(rules) = store.rules(row.rules).await? {
-            known.insert(row.rules, rules);
-        }
-    }
-    Ok(known)
 }
 
 fn describe(row: &LedgerRow) -> String {

@@ -5,6 +5,7 @@ use crate::aggregate::{LedgerRow, MeterName};
 use crate::decode::{Decoded, Decoder, InvalidRules};
 use crate::dedup::Occurrence;
 use crate::event::{Identifier, Record, Rules, RulesHash};
+use crate::flush::Stores;
 
 /// How a part of the log is read again for its keys: each range under the rules of the ledger row
 /// that counts there.
@@ -64,4 +65,22 @@ impl Rebuild {
             }
         });
     }
+}
+
+/// Today's rules and those that `rows` name, by their hashes; what the store has not is left out.
+pub(super) async fn known_rules<S: Stores>(
+    store: &S,
+    rows: &[LedgerRow],
+    today: &Rules,
+) -> Result<HashMap<RulesHash, Rules>, S::Error> {
+    let mut known = HashMap::from([(today.hash(), today.clone())]);
+    for row in rows {
+        if known.contains_key(&row.rules) {
+            continue;
+        }
+        if let Some(rules) = store.rules(row.rules).await? {
+            known.insert(row.rules, rules);
+        }
+    }
+    Ok(known)
 }

@@ -115,15 +115,11 @@ impl Client {
 
     /// The name and id of each topic.
     pub fn describe_topics(&self, topics: &[String]) -> Result<Vec<TopicDescription>, KafkaError> {
-        let action = || format!("describe topics {}", topics.join(", "));
-        let failed = |cause| KafkaError { action: action(), cause };
-        self.handle
-            .describe_topics(topics, REQUEST_TIMEOUT)
-            .map_err(failed)?
+        describe(&self.handle, topics)?
             .into_iter()
             .map(|(name, id, error)| match error {
                 None => Ok(TopicDescription { name, topic_id: id.into() }),
-                Some(cause) => Err(failed(format!("{name}: {cause}"))),
+                Some(cause) => Err(not_described(topics, format!("{name}: {cause}"))),
             })
             .collect()
     }
@@ -171,16 +167,21 @@ impl Watermarks {
     }
 
     pub fn describe_topics(&self, topics: &[String]) -> Result<Vec<(String, Arc<str>)>, KafkaError> {
-        let described = self.0.describe_topics(topics, REQUEST_TIMEOUT).map_err(|cause| KafkaError {
-            action: format!("describe topics {}", topics.join(", ")),
-            cause,
-        })?;
-        Ok(described
+        Ok(describe(&self.0, topics)?
             .into_iter()
             .filter(|(_, _, error)| error.is_none())
             .map(|(name, id, _)| (name, id.into()))
             .collect())
     }
+}
+
+/// (name, topic id, error) of each topic.
+fn describe(handle: &Handle, topics: &[String]) -> Result<Vec<(String, String, Option<String>)>, KafkaError> {
+    handle.describe_topics(topics, REQUEST_TIMEOUT).map_err(|cause| not_described(topics, cause))
+}
+
+fn not_described(topics: &[String], cause: String) -> KafkaError {
+    KafkaError { action: format!("describe topics {}", topics.join(", ")), cause }
 }
 
 impl Batch {

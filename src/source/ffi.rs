@@ -127,16 +127,8 @@ impl Handle {
         !self.shared.rebalances.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    fn is_cooperative(&self) -> bool {
-        // SAFETY: returns a static string or null.
-        unsafe {
-            let protocol = sys::rd_kafka_rebalance_protocol(self.rk);
-            !protocol.is_null() && CStr::from_ptr(protocol).to_bytes() == b"COOPERATIVE"
-        }
-    }
-
-    /// Starts reading each partition at its offset. `all` holds every partition that is then
-    /// assigned (an eager protocol replaces the whole assignment), `added` the new ones.
+    /// Starts reading each partition at its offset. An eager protocol replaces the whole assignment,
+    /// which it has revoked before.
     pub fn assign(&self, added: &[(String, i32, i64)]) -> Result<(), String> {
         let mut list = List::new();
         for (topic, partition, offset) in added {
@@ -144,7 +136,7 @@ impl Handle {
         }
         // SAFETY: the list lives through the call; librdkafka copies it.
         unsafe {
-            if self.is_cooperative() {
+            if is_cooperative(self.rk) {
                 check_error(sys::rd_kafka_incremental_assign(self.rk, list.0))
             } else {
                 check(sys::rd_kafka_assign(self.rk, list.0))
@@ -159,7 +151,7 @@ impl Handle {
         }
         // SAFETY: the list lives through the call; librdkafka copies it.
         unsafe {
-            if self.is_cooperative() {
+            if is_cooperative(self.rk) {
                 check_error(sys::rd_kafka_incremental_unassign(self.rk, list.0))
             } else {
                 check(sys::rd_kafka_assign(self.rk, ptr::null()))
@@ -422,6 +414,15 @@ unsafe fn check_error(error: *mut sys::rd_kafka_error_t) -> Result<(), String> {
     }
 }
 
+/// Whether the group's protocol moves partitions one by one; the handle must be alive.
+unsafe fn is_cooperative(rk: *mut sys::rd_kafka_t) -> bool {
+    // SAFETY: librdkafka returns a static string or null.
+    unsafe {
+        let protocol = sys::rd_kafka_rebalance_protocol(rk);
+        !protocol.is_null() && CStr::from_ptr(protocol).to_bytes() == b"COOPERATIVE"
+    }
+}
+
 extern "C" fn on_rebalance(
     rk: *mut sys::rd_kafka_t,
     err: Code,
@@ -432,9 +433,7 @@ extern "C" fn on_rebalance(
     unsafe {
         let shared = &*opaque.cast::<Shared>();
         if shared.closing.load(Ordering::Acquire) {
-            let protocol = sys::rd_kafka_rebalance_protocol(rk);
-            let cooperative = !protocol.is_null() && CStr::from_ptr(protocol).to_bytes() == b"COOPERATIVE";
-            if cooperative && err == Code::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
+            if is_cooperative(rk) && err == Code::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
                 let _ = check_error(sys::rd_kafka_incremental_unassign(rk, partitions));
             } else {
                 sys::rd_kafka_assign(rk, ptr::null());
