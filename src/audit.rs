@@ -55,8 +55,10 @@ pub async fn audit(store: &Store, month: Option<Month>) -> Result<Report, AuditE
     loop {
         let published = store.published_since(0).await?;
         let rows: Vec<Entry> = gate::counting(published.clone()).into_iter().map(Entry::from).collect();
+        let prepared = store.prepared_offsets().await?;
         let sums = store.sums_by_block().await?;
         let mut report = balance_report(&rows, month, &sums);
+        report.findings.extend(balance::check_offsets(&rows, &prepared));
         report.findings.extend(balance::check_set_aside(&published, &rows));
         report.balanced = report.findings.is_empty();
         looks += 1;

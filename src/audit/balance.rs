@@ -96,6 +96,26 @@ pub fn check_order(rows: &[Entry]) -> Vec<Finding> {
         .collect()
 }
 
+/// Compares each row's offsets with those that it was prepared with: a lane's last row has no
+/// neighbour that another end would part from or run into.
+pub fn check_offsets(rows: &[Entry], prepared: &HashMap<BlockId, (i64, i64)>) -> Vec<Finding> {
+    let changed = |entry: &&Entry| {
+        let row = &entry.row;
+        prepared.get(&row.block).is_some_and(|offsets| *offsets != (row.first_offset, row.next_offset))
+    };
+    rows.iter()
+        .filter(changed)
+        .map(|entry| {
+            let (first, next) = prepared[&entry.row.block];
+            Finding::of(
+                &entry.row,
+                Problem::Range,
+                format!("the block was stored for offsets [{first}, {next})"),
+            )
+        })
+        .collect()
+}
+
 /// Rolls and recounts that a greater rank overlaps only in part.
 pub fn check_set_aside(published: &[Published], counting: &[Entry]) -> Vec<Finding> {
     let detail = "this row counts for nothing: another overlaps it only in part";

@@ -150,6 +150,14 @@ impl Store {
             .collect())
     }
 
+    /// The offsets [first, next) of each block as they were prepared, before the ledger listed it; of
+    /// blocks that count, none is missing.
+    pub async fn prepared_offsets(&self) -> Result<HashMap<BlockId, (i64, i64)>, StoreError> {
+        let query = self.client.query("SELECT block, first_offset, next_offset FROM prepared");
+        let records: Vec<(u128, i64, i64)> = fetch(query, || "read prepared offsets".to_owned()).await?;
+        Ok(records.into_iter().map(|(block, first, next)| (BlockId(block), (first, next))).collect())
+    }
+
     /// The counts of the named blocks, in no order, streamed.
     pub fn counts_of(&self, rows: &[LedgerRow]) -> Result<BlockCounts, StoreError> {
         let cursor = blocks_of(&self.client, COUNTS_OF_BLOCKS, rows)

@@ -90,3 +90,12 @@ fn a_loss_is_reported_and_is_no_finding() {
     assert_eq!(check_rows(&rows, &sums(&[])), []);
     assert_eq!(losses(&rows)[0].loss, "the log starts at 20");
 }
+
+#[test]
+fn offsets_are_those_that_the_block_was_stored_for() {
+    let rows = [entry(row(1, 0, 10), 10), entry(row(2, 10, 21), 10), entry(row(3, 21, 30), 10)];
+    let prepared = HashMap::from([(BlockId(1), (0, 10)), (BlockId(2), (10, 20))]);
+    let findings = check_offsets(&rows, &prepared);
+    assert_eq!(problems(&findings), [Problem::Range]);
+    assert_eq!(findings[0].block, Some(BlockId(2).to_string()));
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clickhouse::Row;
 use odometer::aggregate::{BlockKind, LedgerRow};
+use odometer::audit::audit;
 use odometer::store::gate;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -104,4 +105,20 @@ async fn the_ledger_view_has_no_gap_and_no_overlap_while_it_is_rolled_up() {
         let (width, first, next): (i64, i64, i64) = client.query(sql).fetch_one().await.unwrap();
         assert_eq!((width, first, next), (next, 0, writer.end), "round {round}");
     }
+}
+
+/// A lane's last row has no neighbour that a changed end would part from or run into.
+#[tokio::test]
+async fn the_audit_finds_the_end_of_a_lane_that_was_changed_by_hand() {
+    let (store, settings) = servers::new_store("changed_end").await;
+    let (client, mut writer) = (user(&settings), Writer::new(&store, "topic", 0));
+    let block = writer.live(&[calls("acme", 5)]).await.block;
+    assert!(audit(&store, None).await.unwrap().balanced);
+    let change =
+        "ALTER TABLE published UPDATE next_offset = next_offset + 1 WHERE 1 SETTINGS mutations_sync = 2";
+    client.query(change).execute().await.unwrap();
+    let report = audit(&store, None).await.unwrap();
+    assert!(!report.balanced);
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    assert_eq!(report.findings[0].block.as_deref(), Some(block.to_string().as_str()));
 }
