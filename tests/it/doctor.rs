@@ -14,6 +14,9 @@ use crate::support::deployment::Deployment;
 use crate::support::kafka::{self, KafkaProducer, KafkaRecord};
 use crate::support::{process, servers};
 
+/// How full the disk is depends on the machine that the tests run on, and is judged by a unit test.
+const OF_THE_MACHINE: &str = "ClickHouse disk";
+
 /// The names of the checks that are not good, with their health, and everything that was said.
 #[track_caller]
 fn doctor(deployment: &Deployment, code: i32) -> (Vec<String>, String) {
@@ -27,7 +30,7 @@ fn read(stdout: &str) -> (Vec<String>, String) {
     let text = |check: &Value, field: &str| check[field].as_str().unwrap_or_default().to_owned();
     let bad = checks
         .iter()
-        .filter(|check| check["health"] != json!("good"))
+        .filter(|check| check["health"] != json!("good") && check["name"] != json!(OF_THE_MACHINE))
         .map(|check| {
             assert!(check["hint"].is_string(), "whoever says what is wrong says what to do: {check}");
             format!("{} {}", text(check, "health"), text(check, "name"))
