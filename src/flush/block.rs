@@ -92,3 +92,26 @@ pub(super) fn block_id(tenure: &Tenure, attempt: u64) -> BlockId {
     );
     BlockId(xxh3_128(text.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Lane;
+
+    #[test]
+    fn no_two_attempts_share_an_id() {
+        let lane = Lane { topic: "events".into(), topic_id: "id".into(), partition: 0 };
+        let tenure = |token, id| Tenure { lane: lane.clone(), token, id };
+        let ids = [
+            block_id(&tenure(1, 1), 0),
+            block_id(&tenure(1, 1), 1),
+            block_id(&tenure(2, 1), 0),
+            // Two owners may begin at once and take the same token.
+            block_id(&tenure(1, 2), 0),
+            block_id(&Tenure { lane: Lane { partition: 1, ..lane.clone() }, token: 1, id: 1 }, 0),
+            block_id(&Tenure { lane: Lane { topic_id: "new".into(), ..lane.clone() }, token: 1, id: 1 }, 0),
+        ];
+        let distinct: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    }
+}

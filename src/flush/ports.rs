@@ -29,9 +29,14 @@ pub trait Stores: Send + Sync {
         covered: &[LedgerRow],
     ) -> impl Future<Output = Result<u128, Self::Error>> + Send;
 
-    /// The ledger row; the same one may be written any number of times.
-    fn publish(&self, row: &LedgerRow) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    /// From now on nobody with a smaller token lists anything of the lane.
+    fn claim(&self, tenure: &Tenure) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// The ledger row, written by an owner whose token is `token`; the same row may be written any
+    /// number of times. `false`: not written, the lane was claimed with a greater token.
+    fn publish(&self, row: &LedgerRow, token: u64) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+
+    /// The greatest token is over claims too.
     fn history(&self, lane: &Lane) -> impl Future<Output = Result<History, Self::Error>> + Send;
 
     fn prepared(&self, block: BlockId)
@@ -85,8 +90,12 @@ impl Stores for Store {
         Self::insert_roll(self, row, covered).await
     }
 
-    async fn publish(&self, row: &LedgerRow) -> Result<(), StoreError> {
-        Self::publish(self, row).await
+    async fn claim(&self, tenure: &Tenure) -> Result<(), StoreError> {
+        Self::claim(self, &tenure.lane, tenure.token).await
+    }
+
+    async fn publish(&self, row: &LedgerRow, token: u64) -> Result<bool, StoreError> {
+        Self::publish_as(self, row, token).await
     }
 
     async fn history(&self, lane: &Lane) -> Result<History, StoreError> {

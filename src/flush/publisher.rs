@@ -153,18 +153,27 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
     }
 
     /// Writes the ledger row until it is acknowledged. Where the lane is lost meanwhile, the next
-    /// owner writes the same row.
+    /// owner writes the same row. Where somebody else has claimed it, even one whose assignment had
+    /// passed by then, only taking it over once more tells how it stands.
     async fn list(&self, committed: CommittedBlock) -> Result<Published, TenureEnded> {
         let mut pause = Pause::default();
-        while let Err(error) = self.store.publish(&committed.row).await {
-            self.check_held()?;
-            if matches!(self.store.prepared(committed.row.block).await, Ok(None)) {
-                // Its rows were taken for garbage; the next tenure counts the offsets again.
-                return Err(self.ended(CommitError::Uncertain(error.to_string())));
+        loop {
+            match self.store.publish(&committed.row, self.tenure.token).await {
+                Ok(true) => return Ok(Published { row: committed.row }),
+                Ok(false) => {
+                    let cause = CommitError::Refused("the ledger has a later claim of the lane".into());
+                    return Err(self.ended(cause));
+                }
+                Err(error) => {
+                    self.check_held()?;
+                    if matches!(self.store.prepared(committed.row.block).await, Ok(None)) {
+                        // Its rows were taken for garbage; the next tenure counts the offsets again.
+                        return Err(self.ended(CommitError::Uncertain(error.to_string())));
+                    }
+                    pause.after("write ledger of", &self.tenure, &error).await;
+                }
             }
-            pause.after("write ledger of", &self.tenure, &error).await;
         }
-        Ok(Published { row: committed.row })
     }
 
     fn check_held(&self) -> Result<(), TenureEnded> {

@@ -19,6 +19,8 @@ pub struct TakeOver {
 pub enum TakeOverError<E: Display> {
     #[error("take over {lane}: {cause}")]
     Store { lane: Lane, cause: E },
+    #[error("take over {lane}: somebody else has claimed it meanwhile")]
+    Overtaken { lane: Lane },
     #[error(
         "take over {lane}: the database holds counts of consumer group {theirs:?}, this is {ours:?}; \
          a lane is counted by one group only: use that group, or another database"
@@ -51,6 +53,11 @@ pub async fn take_over<S: Stores>(
 ) -> Result<TakeOver, TakeOverError<S::Error>> {
     let failed = |cause| TakeOverError::Store { lane: lane.clone(), cause };
     let note = committed.and_then(|committed| read_note(lane, committed));
+    let greatest_token = store.history(lane).await.map_err(failed)?.greatest_token;
+    let tenure = Tenure { lane: lane.clone(), token: greatest_token + 1, id: tenure_id };
+    // An earlier owner whose commit was accepted, and lost or expired since, may still be about to
+    // list its block. What is read from here on is all that it listed.
+    store.claim(&tenure).await.map_err(failed)?;
     let mut reads = 0;
     loop {
         let history = store.history(lane).await.map_err(failed)?;
@@ -58,7 +65,6 @@ pub async fn take_over<S: Stores>(
             return Err(TakeOverError::OtherGroup { lane: lane.clone(), theirs, ours: group.to_owned() });
         }
         let mut rows = history.rows;
-        let mut greatest_token = history.greatest_token;
         let end = rows.last().map(|row| row.next_offset);
         if let Some(note) = &note {
             let listed = rows.iter().any(|row| row.block == note.block);
@@ -74,10 +80,17 @@ pub async fn take_over<S: Stores>(
                      goes on from {end}. The ledger has lost rows: see `odometer doctor`",
                     note.first
                 ),
+                None if note.first < note.next => tracing::error!(
+                    %lane,
+                    "the group's commit names a block of offsets [{}, {}), the ledger knows nothing of this \
+                     lane: it has lost rows, and the log is counted from where a new lane starts",
+                    note.first, note.next
+                ),
                 _ if !listed && end.is_none_or(|end| note.first == end) => {
                     if let Some(row) = store.prepared(note.block).await.map_err(failed)? {
-                        store.publish(&row).await.map_err(failed)?;
-                        greatest_token = greatest_token.max(row.token);
+                        if !store.publish(&row, tenure.token).await.map_err(failed)? {
+                            return Err(TakeOverError::Overtaken { lane: lane.clone() });
+                        }
                         rows.push(row);
                     } else {
                         tracing::error!(
@@ -90,7 +103,6 @@ pub async fn take_over<S: Stores>(
                 _ => {}
             }
         }
-        let tenure = Tenure { lane: lane.clone(), token: greatest_token + 1, id: tenure_id };
         return Ok(TakeOver { tenure, rows });
     }
 }

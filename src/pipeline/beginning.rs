@@ -40,6 +40,10 @@ pub struct Begun {
     pub read_from: i64,
 }
 
+/// How many offsets below the ledger's end the last record is looked for whose leader epoch tells
+/// whether the log was cut: the last offsets may hold control records or aborted ones.
+const EPOCH_REACH: i64 = 256;
+
 impl<S: Stores> Beginner<'_, S> {
     /// Takes a lane over. `tenure_id` is random and new.
     pub async fn begin(&self, state: &LaneState, tenure_id: u128) -> Result<Begun, IngestError> {
@@ -47,7 +51,9 @@ impl<S: Stores> Beginner<'_, S> {
         let taken = take_over(self.store, lane, self.group, committed.as_ref(), tenure_id).await.map_err(
             |error| match error {
                 TakeOverError::OtherGroup { .. } => IngestError::OtherGroup(error.to_string()),
-                TakeOverError::Store { .. } => IngestError::TakeOver(error.to_string()),
+                TakeOverError::Store { .. } | TakeOverError::Overtaken { .. } => {
+                    IngestError::TakeOver(error.to_string())
+                }
             },
         )?;
         let place = self.place(state, &taken).await?;
@@ -113,11 +119,15 @@ impl<S: Stores> Beginner<'_, S> {
         let window_from = if has_hole { window_from.max(state.log_start) } else { window_from };
         // Where the log was cut short of the ledger, reading begins at what is left of it.
         let read_from = reached.max(state.log_start).min(end).min(state.log_end.max(state.log_start));
+        // What the journal holds is not read into the window once more.
+        let known_to = reached.max(read_from);
         let rebuild =
-            if read_from < end { Some(self.rebuild(&state.lane, taken, read_from).await?) } else { None };
+            if known_to < end { Some(self.rebuild(&state.lane, taken, known_to).await?) } else { None };
         let last_record = last_record(taken)
             .filter(|(offset, _)| state.log_end >= covered_end && *offset >= state.log_start);
-        let read_from = last_record.map_or(read_from, |(offset, _)| read_from.min(offset));
+        let read_from = last_record.map_or(read_from, |(offset, _)| {
+            read_from.min(offset.saturating_sub(EPOCH_REACH)).max(state.log_start)
+        });
         Ok((CounterStart { end, window, window_from, rebuild, last_record }, read_from))
     }
 
@@ -197,11 +207,19 @@ fn first_blocks(state: &LaneState, taken: &TakeOver, place: i64, rules: RulesHas
 }
 
 /// The greatest offset that the last record below the ledger's end may have, and its leader epoch, as
-/// the ledger keeps it.
+/// the ledger keeps it. Rows without an epoch hold no record, but for recounts, which keep none.
 fn last_record(taken: &TakeOver) -> Option<(i64, i32)> {
-    let row =
-        taken.rows.iter().rev().take_while(|row| row.loss.is_empty()).find(|row| row.leader_epoch >= 0)?;
-    Some((row.next_offset - 1, row.leader_epoch))
+    let mut end = None;
+    for row in taken.rows.iter().rev().take_while(|row| row.loss.is_empty()) {
+        let next = *end.get_or_insert(row.next_offset);
+        if row.leader_epoch >= 0 {
+            return Some((next - 1, row.leader_epoch));
+        }
+        if row.kind == BlockKind::Recount {
+            end = None;
+        }
+    }
+    None
 }
 
 /// Whether the rows that count over [first, next) were all made under `rules` as the log went by: a

@@ -203,10 +203,21 @@ impl Log for KafkaLog {
     fn read(&self, range: Range<i64>, visit: &mut dyn FnMut(&Record<'_>)) -> Result<(), IngestError> {
         let mut reader = PartitionReader::open(&self.kafka, &self.lane.topic, self.lane.partition, range)?;
         while reader.read(&mut *visit)? {}
-        Ok(())
+        self.check_topic()
     }
 
     fn start(&self) -> Result<i64, IngestError> {
-        Ok(self.watermarks.read(&self.lane.topic, self.lane.partition)?.0)
+        let (start, _) = self.watermarks.read(&self.lane.topic, self.lane.partition)?;
+        self.check_topic()?;
+        Ok(start)
+    }
+}
+
+impl KafkaLog {
+    /// The reader knows topics by name: where one was made again, what was read is not this lane's.
+    fn check_topic(&self) -> Result<(), IngestError> {
+        let described = self.watermarks.describe_topics(&[self.lane.topic.to_string()])?;
+        let is_same = described.iter().any(|(_, id)| *id == self.lane.topic_id);
+        if is_same { Ok(()) } else { Err(IngestError::TopicRemade) }
     }
 }

@@ -72,21 +72,58 @@ impl<L: Log> Recounter<'_, L> {
     pub fn count(&self, from: i64, to: i64) -> Result<Recounted, RecountError> {
         let mut rows = self.touched(from, to).ok_or(RecountError::Nothing)?;
         loop {
+            let cut = self.last_cut(&rows);
+            let end = cut.map_or(rows.end, |cut| self.row_after(cut));
+            if end > rows.end {
+                rows.end = end;
+                continue;
+            }
+            if self.is_cut(rows.end - 1) && rows.end < self.rows.len() {
+                rows.end += 1;
+                continue;
+            }
             self.check(&rows)?;
             let (block, claims) = self.count_rows(&rows)?;
             let changed = difference(claims, self.old_claims(&rows)?);
+            let lane_end = self.rows.last().map_or(0, |row| row.next_offset);
+            // What was claimed before is read from the log as it is now. Where a cut has not been noticed
+            // yet, the owner's window may hold other keys, so it is made anew wherever it reaches back.
+            let replaces_window = |last: i64| lane_end - last.max(block.next) <= self.widest();
             let Some(last) = changed.values().copied().max() else {
-                return Ok(Recounted { rows, block, replaces_window: false });
+                return Ok(Recounted { rows, replaces_window: replaces_window(cut.unwrap_or(0)), block });
             };
             match self.last_row_reached(rows.end, &changed, last)? {
                 // One of the keys occurs again: what was judged there may change as well.
                 Some(row) => rows.end = row + 1,
                 None => {
-                    let lane_end = self.rows.last().map_or(0, |row| row.next_offset);
-                    return Ok(Recounted { rows, block, replaces_window: lane_end - last <= self.widest() });
+                    let replaces_window = replaces_window(last.max(cut.unwrap_or(last)));
+                    return Ok(Recounted { rows, block, replaces_window });
                 }
             }
         }
+    }
+
+    /// Where the log was cut, at the latest, after rows of the range were counted. The loss row lies at
+    /// the ledger's end of that time; how far below it the log was cut, nobody knows. What the log held
+    /// before can't be read any more, so every key may have been claimed there: all that lies up to a
+    /// window behind the loss row is counted again too, and with that the cut is mended.
+    fn last_cut(&self, rows: &Range<usize>) -> Option<i64> {
+        let first = self.rows[rows.start].first_offset;
+        let cuts =
+            (0..self.rows.len()).filter(|row| self.is_cut(*row)).map(|row| self.rows[row].first_offset);
+        cuts.filter(|cut| first < *cut).max()
+    }
+
+    /// Whether the row says that the log was cut where it lies: at the end of what was counted of it.
+    fn is_cut(&self, row: usize) -> bool {
+        let row = &self.rows[row];
+        !row.loss.is_empty() && row.first_offset == row.next_offset
+    }
+
+    /// The number of rows up to a window behind `cut`.
+    fn row_after(&self, cut: i64) -> usize {
+        let reach = cut.saturating_add(self.widest());
+        self.rows.iter().rposition(|row| row.first_offset <= reach).map_or(0, |last| last + 1)
     }
 
     fn touched(&self, from: i64, to: i64) -> Option<Range<usize>> {
@@ -95,17 +132,9 @@ impl<L: Log> Recounter<'_, L> {
         if start >= end {
             return None;
         }
-        // Where the log was cut, a loss without offsets lies at the end of what was counted of it;
-        // only a range that goes on behind it covers it.
-        while self
-            .rows
-            .get(end)
-            .is_some_and(|row| !row.loss.is_empty() && row.first_offset == row.next_offset)
-        {
-            end += 1;
-        }
-        let is_cut = |row: &LedgerRow| !row.loss.is_empty() && row.first_offset == row.next_offset;
-        if is_cut(&self.rows[end - 1]) && end < self.rows.len() {
+        // A loss without offsets that lies at the range's end tells of a cut within it; only a range
+        // that goes on behind it covers it.
+        while end < self.rows.len() && self.is_cut(end) {
             end += 1;
         }
         Some(start..end)

@@ -7,6 +7,9 @@ use super::client::Client;
 use super::ffi::{ErrorCode, Handle, describe};
 use crate::event::Lane;
 
+#[cfg(test)]
+mod tests;
+
 /// One owner's unbroken ownership of a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tenure {
@@ -39,12 +42,43 @@ pub enum CommitError {
 /// Kafka fences by generation, not by partition: a member that has given a partition up within the
 /// same generation could still commit it. So a commit and a revocation take the same lock, and the
 /// lock is kept until the client has answered.
-pub struct Fence {
-    handle: Arc<Handle>,
+pub struct Fence<M = Handle> {
+    member: Arc<M>,
     /// Taken by a commit until its answer, and by a revocation.
     commits: Mutex<()>,
     /// Lanes with their tenure's id; read at any time, written under `commits` where lanes go away.
     held: RwLock<HashMap<Lane, u128>>,
+}
+
+/// What the fence asks of the group's member.
+pub trait Member {
+    /// Whether the group has taken the assignment away without our doing (session time-out).
+    fn is_assignment_lost(&self) -> bool;
+    /// The member id and generation that a commit would carry now.
+    fn membership(&self) -> (String, i32);
+    /// `None`: the broker does not know the topic just now.
+    fn topic_id(&self, topic: &str) -> Result<Option<String>, String>;
+    /// Blocks until the answer.
+    fn commit(&self, topic: &str, partition: i32, offset: i64, metadata: &str) -> Result<(), ErrorCode>;
+}
+
+impl Member for Handle {
+    fn is_assignment_lost(&self) -> bool {
+        Self::is_assignment_lost(self)
+    }
+
+    fn membership(&self) -> (String, i32) {
+        Self::membership(self)
+    }
+
+    fn topic_id(&self, topic: &str) -> Result<Option<String>, String> {
+        let described = self.describe_topics(&[topic.to_owned()], REQUEST_TIMEOUT)?;
+        Ok(described.into_iter().find(|(_, _, error)| error.is_none()).map(|(_, id, _)| id))
+    }
+
+    fn commit(&self, topic: &str, partition: i32, offset: i64, metadata: &str) -> Result<(), ErrorCode> {
+        Self::commit(self, topic, partition, offset, metadata)
+    }
 }
 
 /// The group is handing partitions out: Kafka takes no commit until it has. It says so at once, so
@@ -54,7 +88,13 @@ const REBALANCE_PAUSE: Duration = Duration::from_millis(100);
 
 impl Fence {
     pub fn new(client: &Client) -> Self {
-        Self { handle: client.handle(), commits: Mutex::default(), held: RwLock::default() }
+        Self::of(client.handle())
+    }
+}
+
+impl<M: Member> Fence<M> {
+    fn of(member: Arc<M>) -> Self {
+        Self { member, commits: Mutex::default(), held: RwLock::default() }
     }
 
     /// From now on the tenure may commit its lane.
@@ -80,23 +120,21 @@ impl Fence {
     /// Commits the lane's offset with `metadata`. Blocks until the client has answered.
     pub fn commit(&self, tenure: &Tenure, offset: i64, metadata: &str) -> Result<(), CommitError> {
         // What was fetched before the topic still had its id came from the lane's own log.
-        let topics = [tenure.lane.topic.to_string()];
-        let described =
-            self.handle.describe_topics(&topics, REQUEST_TIMEOUT).map_err(CommitError::Refused)?;
-        if described.iter().any(|(_, id, error)| error.is_none() && **id != *tenure.lane.topic_id) {
+        let topic_id = self.member.topic_id(&tenure.lane.topic).map_err(CommitError::Refused)?;
+        if topic_id.is_some_and(|id| *id != *tenure.lane.topic_id) {
             return Err(CommitError::TopicRemade);
         }
         let _no_revocation = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut retries = 0;
         loop {
-            if !self.holds(tenure) || self.handle.is_assignment_lost() {
+            if !self.holds(tenure) || self.member.is_assignment_lost() {
                 return Err(CommitError::NotHeld);
             }
-            let (member_id, generation) = self.handle.membership();
+            let (member_id, generation) = self.member.membership();
             if member_id.is_empty() || generation < 0 {
                 return Err(CommitError::NotHeld);
             }
-            match self.handle.commit(&tenure.lane.topic, tenure.lane.partition, offset, metadata) {
+            match self.member.commit(&tenure.lane.topic, tenure.lane.partition, offset, metadata) {
                 Ok(()) => return Ok(()),
                 Err(ErrorCode::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS) if retries < REBALANCE_RETRIES => {
                     retries += 1;

@@ -4,7 +4,9 @@
 //! **The rule.** Take a lane's rows from the greatest rank down. A live block counts unless a row
 //! taken before covers it. A roll or recount counts unless it shares an offset with a row taken
 //! before: one that is covered is replaced, one that is overlapped only in part doesn't count and
-//! hides nothing. A row without offsets lies at the one where it starts and hides nothing.
+//! hides nothing. A row without offsets lies at the one where it starts, hides nothing, and is
+//! hidden only by a roll or recount that begins before it: it may tell of a loss, which what was
+//! counted behind it must not hide.
 //!
 //! What follows from it, and what garbage collection and rolling build on:
 //! - A row that doesn't count decides nothing: it may be removed, in any order, at any time.
@@ -72,17 +74,21 @@ fn rank(row: &LedgerRow) -> Rank {
 fn counting_of_lane<T: AsRef<LedgerRow>>(mut rows: Vec<T>) -> Vec<T> {
     rows.sort_by_key(|row| rank(row.as_ref()));
     let hiders = possible_hiders(&rows);
-    let mut taken: Vec<(i64, i64)> = Vec::new();
+    let mut taken: Vec<(i64, i64, bool)> = Vec::new();
     let mut counting = Vec::with_capacity(rows.len());
     for (row, may_hide) in rows.into_iter().zip(hiders).rev() {
         let ledger = row.as_ref();
         let (first, next) = (ledger.first_offset, occupied_end(ledger));
-        let covered = taken.iter().any(|&(from, to)| from <= first && next <= to);
-        let shares = taken.iter().any(|&(from, to)| from < next && first < to);
         let live = ledger.kind == BlockKind::Live;
-        let counts = if live { !covered } else { !shares };
+        let is_empty = ledger.first_offset == ledger.next_offset;
+        let mut hiders = taken.iter().filter(|(from, _, is_live)| !is_empty || (!is_live && *from < first));
+        let counts = if live {
+            !hiders.any(|&(from, to, _)| from <= first && next <= to)
+        } else {
+            !hiders.any(|&(from, to, _)| from < next && first < to)
+        };
         if may_hide && (live || counts) {
-            taken.push((first, next));
+            taken.push((first, next, live));
         }
         if counts {
             counting.push(row);

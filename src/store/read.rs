@@ -11,6 +11,7 @@ use super::blocks::{among_blocks, blocks_of, with_blocks};
 use super::client::{QUERY_TIMEOUT, fetch, within};
 use super::partition::Partition;
 use super::rows::{LedgerRecord, PublishedRecord, StoredCount, StoredService};
+use super::write::{GREATEST_CLAIM, of_lane};
 use super::{Store, StoreError, gate};
 use crate::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
 use crate::event::Lane;
@@ -37,7 +38,7 @@ impl AsRef<LedgerRow> for Published {
 pub struct History {
     /// The rows that count, by offset.
     pub rows: Vec<LedgerRow>,
-    /// Over all rows of the lane, 0 where there is none.
+    /// Over all rows and claims of the lane, 0 where there is none.
     pub greatest_token: u64,
     /// The consumer group that the lane belongs to, where it has rows.
     pub group: Option<String>,
@@ -71,16 +72,15 @@ const SUMS_TIMEOUT: Duration = Duration::from_secs(900);
 impl Store {
     /// One consistent look at a lane's ledger.
     pub async fn history(&self, lane: &Lane) -> Result<History, StoreError> {
-        let query = self
-            .client
-            .query(LANE_ROWS)
-            .param("topic", &*lane.topic)
-            .param("topic_id", &*lane.topic_id)
-            .param("partition", lane.partition)
-            .with_setting("select_sequential_consistency", "1");
+        let query =
+            of_lane(self.client.query(LANE_ROWS), lane).with_setting("select_sequential_consistency", "1");
         let records: Vec<LedgerRecord> = fetch(query, || format!("read ledger of {lane}")).await?;
         let rows: Vec<LedgerRow> = records.iter().map(LedgerRecord::to_row).collect::<Result<_, _>>()?;
-        let greatest_token = rows.iter().map(|row| row.token).max().unwrap_or(0);
+        let claim = of_lane(self.client.query(GREATEST_CLAIM), lane)
+            .with_setting("select_sequential_consistency", "1")
+            .fetch_one::<u64>();
+        let claimed = within(QUERY_TIMEOUT, || format!("read claims of {lane}"), claim).await?;
+        let greatest_token = rows.iter().map(|row| row.token).max().unwrap_or(0).max(claimed);
         let rows = gate::counting(rows);
         let group = rows.first().map(|row| row.group.clone());
         Ok(History { rows, greatest_token, group })

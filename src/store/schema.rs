@@ -92,6 +92,12 @@ SETTINGS {DURABLE}, index_granularity = 2048"
 ORDER BY (topic, topic_id, partition, token, sequence, tenure, block)
 SETTINGS {DURABLE}"
         ),
+        // Of a lane's claims only the greatest matters.
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.claims (
+    topic LowCardinality(String), topic_id LowCardinality(String), partition Int32, token UInt64
+) ENGINE = ReplacingMergeTree(token) ORDER BY (topic, topic_id, partition) SETTINGS {DURABLE}"
+        ),
         format!(
             "CREATE TABLE IF NOT EXISTS {database}.rules (hash UInt128, rules String)
 ENGINE = ReplacingMergeTree ORDER BY hash SETTINGS {DURABLE}"

@@ -13,7 +13,7 @@ use super::partition::Partition;
 use super::rows::{CountRecord, LedgerRecord, ServiceRecord};
 use super::{Store, StoreError};
 use crate::aggregate::{CountRow, LedgerRow, ServiceRow};
-use crate::event::{Rules, RulesHash};
+use crate::event::{Lane, Rules, RulesHash};
 
 /// A roll reads and writes what thousands of blocks counted, about a million rows a second.
 const ROLL_TIMEOUT: Duration = Duration::from_secs(1800);
@@ -23,6 +23,14 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 struct RulesRecord {
     hash: u128,
     rules: String,
+}
+
+#[derive(Row, Serialize, Deserialize)]
+struct ClaimRecord {
+    topic: String,
+    topic_id: String,
+    partition: i32,
+    token: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -79,21 +87,50 @@ impl Store {
         Ok(quantity)
     }
 
+    /// Claims a lane for an owner: from now on [`publish_as`](Self::publish_as) refuses smaller tokens.
+    pub async fn claim(&self, lane: &Lane, token: u64) -> Result<(), StoreError> {
+        let record = ClaimRecord {
+            topic: lane.topic.to_string(),
+            topic_id: lane.topic_id.to_string(),
+            partition: lane.partition,
+            token,
+        };
+        let action = || format!("claim {lane} with token {token}");
+        self.insert::<ClaimRecord>("claims", std::iter::once(record), action).await
+    }
+
     /// Puts what was prepared under the row's block id into the ledger. May be repeated: readers
     /// take a block once. Fails where nothing is prepared: garbage collection takes that away
     /// before it gives a block up, so that what comes too late can't hide rows that still count.
     pub async fn publish(&self, row: &LedgerRow) -> Result<(), StoreError> {
+        self.publish_row(row, row.token).await
+    }
+
+    /// The same for an owner whose token is `token`. `false`: the lane was claimed with a greater one;
+    /// that owner has read the ledger and counts on from there.
+    pub async fn publish_as(&self, row: &LedgerRow, token: u64) -> Result<bool, StoreError> {
+        match self.publish_row(row, token).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.to_string().contains(LATER_OWNER) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn publish_row(&self, row: &LedgerRow, token: u64) -> Result<(), StoreError> {
         let columns = LedgerRecord::COLUMN_NAMES;
         let copies: Vec<String> = columns.iter().map(|name| format!("anyLast(p.{name}) AS {name}")).collect();
         let sql = format!(
             "INSERT INTO published ({}) SELECT {} FROM prepared AS p WHERE p.block = {{block:UInt128}}
-            HAVING throwIf(count() = 0, 'it is not prepared, or was given up') = 0",
+            HAVING throwIf(count() = 0, 'it is not prepared, or was given up') = 0
+                AND throwIf(({GREATEST_CLAIM}) > {{owner:UInt64}}, '{LATER_OWNER}') = 0",
             columns.join(", "),
             copies.join(", ")
         );
         let query = with_insert_settings(self.client.query(&sql))
             .with_setting("max_execution_time", PUBLISH_TIMEOUT.as_secs().to_string())
-            .param("block", row.block.0.to_string());
+            .param("block", row.block.0.to_string())
+            .param("owner", token);
+        let query = of_lane(query, &row.lane);
         execute(query, PUBLISH_TIMEOUT, || format!("publish block {} of {}", row.block, row.lane)).await
     }
 
@@ -213,3 +250,14 @@ const COPY_SERVICES: &str = concat!(
     FROM service_changes WHERE ",
     among_blocks!()
 );
+
+/// What the server says where it refuses a ledger row.
+const LATER_OWNER: &str = "the lane has a later owner";
+
+/// 0 where nobody has claimed the lane.
+pub(super) const GREATEST_CLAIM: &str = "SELECT max(token) FROM claims
+    WHERE topic = {topic:String} AND topic_id = {topic_id:String} AND partition = {partition:Int32}";
+
+pub(super) fn of_lane(query: Query, lane: &Lane) -> Query {
+    query.param("topic", &*lane.topic).param("topic_id", &*lane.topic_id).param("partition", lane.partition)
+}

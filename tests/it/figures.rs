@@ -58,7 +58,7 @@ pub fn check_ledger(deployment: &Deployment, sent: &Sent) {
 
     let mut reached: BTreeMap<(String, i32), i64> = sent.ends.keys().map(|lane| (lane.clone(), 0)).collect();
     for row in clickhouse::rows(&format!(
-        "SELECT topic, partition, first_offset, next_offset, loss FROM {ledger} ORDER BY topic, partition, first_offset"
+        "SELECT topic, partition, first_offset, next_offset, loss FROM {ledger} ORDER BY topic, partition, first_offset, next_offset"
     )) {
         let [topic, partition, first, next, loss] = &row[..] else { panic!("five columns") };
         let end =

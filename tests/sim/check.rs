@@ -427,7 +427,7 @@ impl Watch {
         let mut has_epoch = false;
         for atom in blocks.iter().flat_map(|block| &self.known[block].atoms) {
             let reads = self.reads(state, lane, atom);
-            has_epoch |= atom.keeps_epoch && !atom.records.is_empty();
+            has_epoch = atom.keeps_epoch && (has_epoch || !atom.records.is_empty());
             let mut gone = reads.iter().filter(|(_, read)| read.is_cut).map(|(offset, _)| *offset).peekable();
             if gone.peek().is_some() {
                 let cut = cut.get_or_insert(Cut { first: atom.first, next: atom.next, shows: false });

@@ -177,7 +177,7 @@ pub fn any_act() -> impl Strategy<Value = Act> {
 }
 
 impl World {
-    /// The offsets of a run of blocks that count.
+    /// The offsets of a run of blocks that count; one without offsets can't be replaced.
     fn run(&self, partition: i32, from: prop::sample::Index, blocks: usize) -> Option<(i64, i64)> {
         let mut counting = self.counting();
         counting.retain(|row| row.lane.partition == partition);
@@ -187,7 +187,7 @@ impl World {
         }
         let from = from.index(counting.len());
         let last = (from + blocks).min(counting.len()) - 1;
-        Some((counting[from].first_offset, counting[last].next_offset))
+        Some((counting[from].first_offset, counting[last].next_offset)).filter(|(first, next)| first < next)
     }
 
     pub fn act(&mut self, act: Act) {

@@ -13,7 +13,7 @@ pub(in crate::store) fn counting_blocks(database: &str) -> String {
 /// A statement that gives every row of the ledger that counts: the named columns of its table.
 ///
 /// A row is a tuple (1: its number by rank within the lane, 2: first offset, 3: the end of the
-/// offsets that it lies on, 4: live, 5: its columns). `hiders`, `taken` and `restless` are what
+/// offsets that it lies on, 4: live, 5: its columns, 6: without offsets). `hiders`, `taken` and `restless` are what
 /// `possible_hiders` and `counting_of_lane` in the Rust gate call so. A roll without offsets is
 /// judged as a live block is: to share an offset with it is to cover it.
 ///
@@ -41,7 +41,7 @@ FROM (
             first_offset AS first, next_offset AS next, greatest(next_offset, first_offset + 1) AS end,
             row_number() OVER by_rank AS number, number > 1 AND lagInFrame(block) OVER by_rank = block AS repeated,
             max(end) OVER (by_rank ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach,
-            (number, first, end, live, tuple({wanted})) AS entry
+            (number, first, end, live, tuple({wanted}), first = next) AS entry
         FROM {database}.published
         WHERE kind = 'live' OR published_at <= now64(3) - INTERVAL 1 SECOND
         WINDOW by_rank AS (
@@ -55,11 +55,12 @@ WINDOW so_far AS (
     RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 QUALIFY NOT row.4 OR NOT (
     max(if(row.4, -1, row.3)) OVER so_far >= row.3
-    AND bitAnd(max(if(row.4, toUInt128(0), bitShiftLeft(toUInt128(row.2 + 1), 64) + row.1)) OVER so_far, {low_half})
-        > row.1
-    OR arrayExists(t -> t.1 > row.1 AND t.2 <= row.2 AND row.3 <= t.3, restless))",
+    AND bitAnd({last_roll}, {low_half}) > row.1
+    AND (NOT row.6 OR bitShiftRight({last_roll}, 64) < toUInt128(row.2 + 1))
+    OR NOT row.6 AND arrayExists(t -> t.1 > row.1 AND t.2 <= row.2 AND row.3 <= t.3, restless))",
         result = columns_of_row.join(", "),
         wanted = columns.join(", "),
+        last_roll = "max(if(row.4, toUInt128(0), bitShiftLeft(toUInt128(row.2 + 1), 64) + row.1)) OVER so_far",
         low_half = u64::MAX,
     )
 }

@@ -50,14 +50,20 @@ fn by_the_book(rows: &[LedgerRow]) -> Vec<u128> {
     let mut taken: Vec<&LedgerRow> = Vec::new();
     let mut counting = Vec::new();
     for row in ranked {
+        let is_empty = row.first_offset == row.next_offset;
+        let may_hide = |other: &&LedgerRow| {
+            !is_empty || (other.kind != BlockKind::Live && other.first_offset < row.first_offset)
+        };
         let shares = |other: &&LedgerRow| {
             other.first_offset < other.next_offset
                 && other.first_offset < row.next_offset.max(row.first_offset + 1)
                 && row.first_offset < other.next_offset
         };
         let counts = match row.kind {
-            BlockKind::Live => !taken.iter().any(|other| other.covers(row)),
-            BlockKind::Roll | BlockKind::Recount => !taken.iter().any(shares),
+            BlockKind::Live => !taken.iter().copied().filter(may_hide).any(|other| other.covers(row)),
+            BlockKind::Roll | BlockKind::Recount => {
+                !taken.iter().copied().filter(may_hide).any(|other| shares(&other))
+            }
         };
         if counts {
             counting.push(row.block.0);
@@ -112,7 +118,21 @@ fn the_rule_by_example() {
         ("a recount of the same range", &[(Roll, 1, 1, 0, 30), (Recount, 1, 2, 0, 30)], &[1]),
         ("of two owners' blocks the later tenure's", &[(Live, 1, 5, 0, 10), (Live, 2, 0, 0, 10)], &[1]),
         ("blocks that overlap in part both count", &[(Live, 1, 5, 0, 10), (Live, 2, 0, 5, 15)], &[0, 1]),
-        ("the empty block that a lane starts with", &[(Live, 1, 0, 5, 5), (Live, 1, 1, 5, 9)], &[1]),
+        (
+            "an empty block, which may tell of a loss, is not hidden by the one behind it",
+            &[(Live, 1, 0, 5, 5), (Live, 1, 1, 5, 9)],
+            &[0, 1],
+        ),
+        (
+            "an empty block where a roll begins",
+            &[(Live, 1, 0, 5, 5), (Live, 1, 1, 5, 9), (Roll, 1, 2, 5, 9)],
+            &[0, 2],
+        ),
+        (
+            "an empty block within a recount",
+            &[(Live, 1, 0, 3, 5), (Live, 1, 1, 5, 5), (Live, 1, 2, 5, 9), (Recount, 1, 3, 3, 9)],
+            &[3],
+        ),
         ("an empty block at an end", &[(Live, 1, 0, 5, 9), (Live, 2, 0, 9, 9)], &[0, 1]),
         ("an empty block hides nothing", &[(Roll, 1, 0, 0, 9), (Live, 2, 0, 5, 5)], &[0, 1]),
     ];

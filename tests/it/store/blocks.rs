@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use odometer::aggregate::{BlockKind, Fold, LedgerRow};
+use odometer::aggregate::{BlockId, BlockKind, Fold, LedgerRow};
+use odometer::event::Lane;
 use odometer::store::Store;
 
 use super::{NOVEMBER_HOUR, Writer, calls, count, greatest, monthly, number, servers, total, user};
@@ -262,4 +263,40 @@ async fn sums_do_not_wrap() {
     assert_eq!(number(&client, "SELECT sum(quantity) FROM ledger").await, exact);
     assert_eq!(monthly(&client).await[&("acme".to_owned(), "tokens".to_owned())], u64::MAX, "saturates");
     assert_eq!(writer.roll(&blocks).await.quantity, exact);
+}
+
+#[tokio::test]
+async fn a_lane_that_was_claimed_takes_no_row_of_an_earlier_owner() {
+    let (store, _) = servers::new_store("claims").await;
+    let mut writer = Writer::new(&store, "topic", 0);
+    let listed = writer.live(&[calls("acme", 1)]).await;
+    let late = writer.row_over(BlockKind::Live, 0, listed.next_offset..listed.next_offset + 5, &[]);
+    store.insert_block(&late, &[], &[]).await.unwrap();
+    let later = late.token + 1;
+    store.claim(&late.lane, later).await.unwrap();
+    store.claim(&late.lane, late.token).await.unwrap();
+
+    assert!(!store.publish_as(&late, late.token).await.unwrap(), "its owner comes too late");
+    assert_eq!(store.history(&late.lane).await.unwrap().rows, vec![listed.clone()]);
+    assert_eq!(store.history(&late.lane).await.unwrap().greatest_token, later);
+    let other = Lane { partition: 1, ..late.lane.clone() };
+    assert_eq!(store.history(&other).await.unwrap().greatest_token, 0, "lanes are claimed one by one");
+
+    assert!(store.publish_as(&late, later).await.unwrap(), "the later owner heals it");
+    assert_eq!(store.history(&late.lane).await.unwrap().rows, vec![listed, late.clone()]);
+    let unknown = LedgerRow { block: BlockId(1), ..late };
+    assert!(store.publish_as(&unknown, later).await.is_err(), "nothing is prepared under that id");
+}
+
+#[tokio::test]
+async fn views_use_a_roll_only_from_a_second_on() {
+    let (store, settings) = servers::new_store("flip").await;
+    let (client, mut writer) = (user(&settings), Writer::new(&store, "topic", 0));
+    let rows = [writer.live(&[calls("acme", 1)]).await, writer.live(&[calls("acme", 2)]).await];
+    writer.roll(&rows).await;
+    let sql = "SELECT countIf(kind = 'live') FROM ledger";
+    assert_eq!(number(&client, sql).await, 2, "the roll is a moment old");
+    tokio::time::sleep(VIEWS_SWITCHED).await;
+    assert_eq!(number(&client, sql).await, 0);
+    assert_eq!(total(&client).await, 3);
 }
