@@ -38,6 +38,7 @@ pub use caller::{Caller, Role, Tokens};
 pub use listen::{ListenError, bind, serve};
 pub use problem::Problem;
 pub use rate::{Rate, Rates};
+pub use series::csv_field;
 
 /// Bytes that a request's body may have; the largest ones describe a few regions or a message.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
