@@ -20,6 +20,7 @@ pub mod organization;
 pub mod outbox;
 pub mod page;
 pub mod payment_method;
+pub mod portal_session;
 mod schedule;
 mod secret;
 pub mod subscription;

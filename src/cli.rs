@@ -8,6 +8,7 @@ mod audit;
 mod count;
 mod dead_letters;
 mod doctor;
+mod export;
 mod failure;
 pub mod ingest;
 mod kafka;
@@ -77,6 +78,7 @@ enum Command {
     Validate(validate::Validate),
     Doctor(doctor::Doctor),
     Usage(usage::Usage),
+    Export(export::Export),
     Audit(audit::Audit),
     Count(count::Count),
     DeadLetters(dead_letters::DeadLetters),
@@ -101,6 +103,7 @@ impl Command {
             Self::Validate(command) => command.run(context).await,
             Self::Doctor(command) => command.run(context).await,
             Self::Usage(command) => command.run(context).await,
+            Self::Export(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,
             Self::Count(command) => command.run(context).await,
             Self::DeadLetters(command) => command.run(context).await,

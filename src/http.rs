@@ -8,7 +8,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,6 +29,7 @@ mod openapi;
 pub mod page;
 mod problem;
 mod rate;
+pub mod session;
 mod series;
 mod shield;
 mod stream;
@@ -38,6 +39,7 @@ pub use caller::{Caller, Role, Tokens};
 pub use listen::{ListenError, bind, serve};
 pub use problem::Problem;
 pub use rate::{Rate, Rates};
+pub use series::csv_field;
 
 /// Bytes that a request's body may have; the largest ones describe a few regions or a message.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -108,12 +110,61 @@ impl App {
     }
 }
 
+/// What pages are made of.
+impl App {
+    pub fn snapshots(&self) -> &Snapshots {
+        &self.snapshots
+    }
+
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Without a slash at its end.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    pub fn is_operator_token(&self, token: &str) -> bool {
+        self.tokens.caller(token).is_some()
+    }
+
+    /// A place among the open streams, and what ends them; `None` where there are too many.
+    pub fn open_stream(&self) -> Option<StreamPermit> {
+        let permit = self.streams.clone().try_acquire_owned().ok()?;
+        Some(StreamPermit {
+            _place: permit,
+            shutdown: self.shutdown.clone(),
+            interval: self.snapshot_interval,
+        })
+    }
+}
+
+/// An event stream's place among those that are open.
+pub struct StreamPermit {
+    _place: OwnedSemaphorePermit,
+    /// Ends the stream.
+    pub shutdown: CancellationToken,
+    /// Events follow one another at this distance at least.
+    pub interval: Duration,
+}
+
 /// The whole API.
 pub fn app(app: App) -> Router {
+    app_with(app, Router::new())
+}
+
+/// The whole API, and pages beside it on the same listener.
+pub fn app_with(app: App, pages: Router<App>) -> Router {
     let (router, document) = routes(&app).split_for_parts();
     let document = openapi::finish(document, &app.public_url);
     router
         .merge(openapi::route(&document))
+        .merge(shielded(pages))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(shield::panicked))
@@ -136,6 +187,14 @@ fn routes(app: &App) -> OpenApiRouter<App> {
         .layer(from_fn_with_state(REQUEST_TIMEOUT, shield::end_in_time))
         .layer(from_fn_with_state(Arc::new(Semaphore::new(MOST_REQUESTS)), shield::shed));
     OpenApiRouter::with_openapi(openapi::document()).merge(health::routes()).merge(organizations)
+}
+
+/// What keeps the server alive where pages are asked for.
+fn shielded(pages: Router<App>) -> Router<App> {
+    pages
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(REQUEST_TIMEOUT, shield::end_in_time))
+        .layer(from_fn_with_state(Arc::new(Semaphore::new(MOST_REQUESTS)), shield::shed))
 }
 
 async fn not_found(uri: Uri) -> Problem {

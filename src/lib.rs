@@ -29,6 +29,8 @@ pub mod store;
 pub mod flush;
 /// One organization's usage at a moment: totals in memory, the service register, completeness.
 pub mod snapshot;
+/// Invoices: a month's counts, priced, numbered and kept, so that they can be computed again.
+pub mod billing;
 /// The audit and its own naive counting; dead letters again; topics by event key; what is wrong.
 pub mod audit;
 /// Realistic traffic into Kafka whose exact counts are known beforehand.

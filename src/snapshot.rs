@@ -8,6 +8,7 @@ pub mod completeness;
 mod cost;
 pub mod deployment;
 pub mod entitlement;
+pub mod everyone;
 mod follow;
 mod ledger;
 pub mod progress;

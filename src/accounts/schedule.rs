@@ -41,6 +41,7 @@ impl Accounts {
             let rows = self.database.fetch_all(sql, values).await?;
             if rows.is_empty() {
                 self.sweep_idempotency().await?;
+                self.sweep_portal_sessions().await?;
                 return Ok(done);
             }
             for row in rows {

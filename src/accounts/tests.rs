@@ -8,6 +8,7 @@ mod key;
 mod log;
 mod payment;
 mod plan;
+mod portal;
 mod schedule;
 
 pub(crate) use fixture::*;

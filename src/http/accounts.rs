@@ -5,6 +5,7 @@ mod license;
 mod operator;
 mod organizations;
 mod payment_methods;
+mod portal_sessions;
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
@@ -24,6 +25,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(license::routes())
         .merge(api_keys::routes())
         .merge(payment_methods::routes())
+        .merge(portal_sessions::routes())
         .merge(operator::routes())
 }
 

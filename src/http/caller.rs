@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{App, Problem};
+use super::{App, Problem, session};
 pub use crate::accounts::Role;
 use crate::accounts::api_key::KeyHolder;
 use crate::accounts::{AccountError, Actor};
@@ -99,7 +99,7 @@ impl Tokens {
         Self { operator: Sha256::digest(operator).into() }
     }
 
-    fn caller(&self, token: &str) -> Option<Caller> {
+    pub(super) fn caller(&self, token: &str) -> Option<Caller> {
         let hash: [u8; 32] = Sha256::digest(token).into();
         bool::from(hash.ct_eq(&self.operator)).then_some(Caller::Operator)
     }
@@ -107,7 +107,8 @@ impl Tokens {
 
 /// Lets a request on only with a token that is known, and notes whose it is.
 pub async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match identify(&app, request.headers()).await {
+    let takes_cookie = session::is_stream(&request);
+    match identify(&app, request.headers(), takes_cookie).await {
         Ok(caller) => {
             if let Err(problem) = app.rates.take(&caller) {
                 return problem.into_response();
@@ -119,7 +120,10 @@ pub async fn authenticate(State(app): State<App>, mut request: Request, next: Ne
     }
 }
 
-async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+async fn identify(app: &App, headers: &HeaderMap, takes_cookie: bool) -> Result<Caller, Problem> {
+    if takes_cookie && let Some(session) = session::of(app, session::Cookie::Portal, headers).await? {
+        return Ok(session::caller(&session));
+    }
     let token = bearer_token(headers)?;
     if let Some(caller) = app.tokens.caller(token) {
         return Ok(caller);

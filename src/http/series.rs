@@ -251,8 +251,8 @@ fn csv_page(page: &Page<Point>, uri: &Uri) -> Response {
     response
 }
 
-/// RFC 4180.
-fn csv_field(text: &str) -> std::borrow::Cow<'_, str> {
+/// A field of CSV as RFC 4180 has it.
+pub fn csv_field(text: &str) -> std::borrow::Cow<'_, str> {
     if text.contains([',', '"', '\r', '\n']) {
         format!("\"{}\"", text.replace('"', "\"\"")).into()
     } else {

@@ -202,10 +202,16 @@ impl Deployment {
     }
 
     async fn read_standing(&self) -> Result<Standing, StoreError> {
+        Ok(self.read_ledger().await?.1)
+    }
+
+    /// The rows that count now, and how complete the figures are that they give.
+    pub(super) async fn read_ledger(&self) -> Result<(LedgerView, Standing), StoreError> {
         let ledger = LedgerView::of(self.store.counting_rows().await?);
         let mut marks = Watermarks::default();
         self.read_watermarks(&ledger, &mut marks).await?;
-        Ok(Standing::of(&ledger, &marks, &self.expected(), self.settings.acceptance))
+        let standing = Standing::of(&ledger, &marks, &self.expected(), self.settings.acceptance);
+        Ok((ledger, standing))
     }
 
     /// Brings `marks` up to the ledger's ends and all that was ever seen of the lanes.
@@ -224,7 +230,7 @@ impl Deployment {
     }
 }
 
-fn figures(totals: Totals, month: Month, as_of: Time, standing: &Standing) -> Figures {
+pub(super) fn figures(totals: Totals, month: Month, as_of: Time, standing: &Standing) -> Figures {
     let through = standing.complete_through;
     let complete = is_complete(month, through, as_of, &standing.losses);
     Figures { totals, as_of, complete_through: through, complete }

@@ -113,13 +113,13 @@ impl Totals {
         sum
     }
 
-    fn add(&mut self, region: &Arc<str>, meter: &Arc<str>, amount: Amount) {
+    pub(super) fn add(&mut self, region: &Arc<str>, meter: &Arc<str>, amount: Amount) {
         let meters = &mut self.regions.entry(region.clone()).or_default().meters;
         let held = meters.entry(meter.clone()).or_default();
         *held = held.join(amount);
     }
 
-    fn add_catalog(&mut self, catalog: &Catalog) {
+    pub(super) fn add_catalog(&mut self, catalog: &Catalog) {
         for (region, services) in catalog.by_region() {
             self.regions.entry(region.clone()).or_default().services = services;
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use clickhouse::Row;
-use clickhouse::query::RowCursor;
+use clickhouse::query::{Query, RowCursor};
 use serde::Deserialize;
 
 use super::blocks::{among_blocks, blocks_of, with_blocks};
@@ -168,10 +168,7 @@ impl Store {
 
     /// The service changes of the named blocks, in no order, streamed.
     pub fn services_of(&self, rows: &[LedgerRow]) -> Result<BlockServices, StoreError> {
-        let cursor = blocks_of(&self.client, SERVICES_OF_BLOCKS, rows)
-            .fetch::<StoredService<'static>>()
-            .map_err(|error| StoreError::new("read service changes", &error))?;
-        Ok(BlockServices(cursor))
+        BlockServices::read(blocks_of(&self.client, SERVICES_OF_BLOCKS, rows), "read service changes")
     }
 }
 
@@ -204,6 +201,11 @@ impl BlockCounts {
 pub struct BlockServices(RowCursor<StoredService<'static>>);
 
 impl BlockServices {
+    pub(super) fn read(query: Query, action: &str) -> Result<Self, StoreError> {
+        let cursor = query.fetch::<StoredService<'static>>();
+        cursor.map(Self).map_err(|error| StoreError::new(action, &error))
+    }
+
     pub async fn next(&mut self) -> Result<Option<(BlockId, ServiceRow)>, StoreError> {
         let next = within(QUERY_TIMEOUT, || "read service changes".to_owned(), self.0.next()).await?;
         Ok(next.map(|row| row.to_row()))

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::blocks::{among_blocks, blocks_of, with_blocks};
 use super::client::{QUERY_TIMEOUT, fetch, within};
+use super::read::BlockServices;
 use super::rows::{HOUR_S, StoredCount, StoredService, fold_from_number};
 use super::schema::VALUE;
 use super::{Store, StoreError, gate};
@@ -149,6 +150,39 @@ impl Store {
             .fetch::<MonthRecord<'static>>()
             .map_err(|error| StoreError::new("read usage of all organizations", &error))?;
         Ok(MonthRows(cursor))
+    }
+
+    /// What the named blocks say of services, of events timed before an instant (epoch milliseconds;
+    /// `None`: of all), in the order of organizations, streamed. The same event may be there twice.
+    pub fn services_before(
+        &self,
+        rows: &[LedgerRow],
+        before_ms: Option<i64>,
+    ) -> Result<BlockServices, StoreError> {
+        let in_time =
+            before_ms.map_or_else(String::new, |ms| format!("AND time < fromUnixTimestamp64Milli({ms})"));
+        let sql = format!(
+            "{}SELECT ?fields FROM service_changes WHERE {} {in_time} ORDER BY organization",
+            with_blocks!(),
+            among_blocks!()
+        );
+        BlockServices::read(blocks_of(&self.client, &sql, rows), "read services of all organizations")
+    }
+
+    /// About how many organizations the named blocks hold counts of, over the hours.
+    pub async fn organizations_about(
+        &self,
+        rows: &[LedgerRow],
+        hours: &Range<u32>,
+    ) -> Result<u64, StoreError> {
+        let among_hours = among_hours(hours);
+        let sql = format!(
+            "{}SELECT uniq(organization) FROM counts WHERE {} AND {among_hours}",
+            with_blocks!(),
+            among_blocks!()
+        );
+        let query = blocks_of(&self.client, &sql, rows).fetch_one::<u64>();
+        within(QUERY_TIMEOUT, || "count organizations".to_owned(), query).await
     }
 
     /// The points of a series that are not zero, by (start, region, meter).

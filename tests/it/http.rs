@@ -3,7 +3,7 @@
 mod command;
 mod completeness;
 mod description;
-mod ledger;
+pub mod ledger;
 mod listener;
 mod problems;
 mod series;

@@ -2,6 +2,7 @@
 
 mod differential;
 mod doctor;
+mod export;
 mod command_line;
 mod count;
 mod faults;

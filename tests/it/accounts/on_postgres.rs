@@ -12,6 +12,8 @@ mod log;
 mod payment;
 #[path = "../../../src/accounts/tests/plan.rs"]
 mod plan;
+#[path = "../../../src/accounts/tests/portal.rs"]
+mod portal;
 #[path = "../../../src/accounts/tests/schedule.rs"]
 mod schedule;
 

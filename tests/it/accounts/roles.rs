@@ -11,6 +11,9 @@ const RUNTIME: [&str; 2] =
 /// Routes without an organization that any key may ask.
 const ANY_KEY: [(&str, &str); 1] = [("get", "/v1/license-keys")];
 
+/// Routes with which who reads signs in to the pages, and changes nothing.
+const SIGN_IN: &str = "/v1/organizations/{org}/portal-sessions";
+
 struct Route {
     method: String,
     path: String,
@@ -37,7 +40,7 @@ impl Route {
             _ if !self.names_an_organization() => any_key,
             _ if foreign => return Some((404, "organization-not-found")),
             "admin" => true,
-            "viewer" => !self.mutates(),
+            "viewer" => !self.mutates() || (self.method == "post" && self.path == SIGN_IN),
             _ => !self.mutates() && RUNTIME.contains(&self.path.as_str()),
         };
         (!allowed).then_some((403, "role"))

@@ -21,7 +21,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["event", "month", "clock", "aggregate"]),
     ("flush", &["event", "clock", "dedup", "aggregate", "source", "store"]),
     ("snapshot", &["event", "month", "clock", "telemetry", "aggregate", "rating", "accounts", "store"]),
-    ("billing", &["event", "month", "clock", "telemetry", "rating", "accounts", "store", "snapshot"]),
+    (
+        "billing",
+        &["event", "month", "clock", "telemetry", "aggregate", "rating", "accounts", "store", "snapshot"],
+    ),
     ("audit", &["event", "month", "clock", "telemetry", "aggregate", "source", "store"]),
     ("simulate", &["event", "month", "clock"]),
     (
