@@ -76,7 +76,7 @@ pub enum Next {
 
 impl Profile {
     pub fn any(chance: &mut Chance) -> Self {
-        let mut kinds: Vec<Kind> = KINDS.iter().copied().filter(|_| chance.percent(30)).collect();
+        let mut kinds: Vec<Kind> = KINDS.iter().copied().filter(|_| chance.percent(36)).collect();
         kinds.extend(
             [Kind::Roll, Kind::Roll, Kind::Recount, Kind::Garbage].into_iter().filter(|_| chance.one_in(2)),
         );
@@ -84,7 +84,7 @@ impl Profile {
             workers: chance.between(1, 3),
             topics: chance.between(1, 2),
             steps: chance.between(800, 4000) as u64,
-            call_fault_percent: *chance.pick(&[0, 5, 15, 35]),
+            call_fault_percent: *chance.pick(&[5, 15, 25, 40]),
             trouble_percent: *chance.pick(&[5, 10, 20]),
             kinds,
             ids: chance.between(5, 60),
