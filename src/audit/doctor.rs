@@ -66,7 +66,8 @@ impl Check {
 /// Items of a list that a check names; the rest is only counted.
 const NAMED: usize = 5;
 
-fn named(items: &[String]) -> String {
+/// A list's first items, and how many more there are.
+pub fn named(items: &[String]) -> String {
     let mut text = items.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
     if items.len() > NAMED {
         text += &format!("; and {} more", items.len() - NAMED);

@@ -1,5 +1,7 @@
 //! `odometer doctor`: what is wrong, and what to do about it.
 
+mod regions;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -32,7 +34,12 @@ impl Doctor {
         let store = Store::new(&config.store_settings()?).map_err(anyhow::Error::from)?;
         let mut checks = vec![Check::good("configuration", describe(context)), operator_token(context)];
         checks.extend(doctor::examine(&store, &settings, &Clock::System).await);
-        checks.push(accounts(context).await);
+        let accounts = accounts(context).await;
+        let can_compare = accounts.health == Health::Good;
+        checks.push(accounts);
+        if can_compare {
+            checks.extend(regions::check(context, &store).await);
+        }
         let health = checks.iter().map(|check| check.health).max().unwrap_or(Health::Good);
         let diagnosis = Diagnosis { health, checks };
         context.screen.print(&diagnosis, for_people)?;

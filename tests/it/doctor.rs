@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use odometer::accounts::{Accounts, Caller, Settings};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -12,7 +13,7 @@ use crate::figures::await_received;
 use crate::support::clickhouse;
 use crate::support::deployment::Deployment;
 use crate::support::kafka::{self, KafkaProducer, KafkaRecord};
-use crate::support::{process, servers};
+use crate::support::{block_on, process, servers};
 
 /// How full the disk is depends on the machine that the tests run on, and is judged by a unit test.
 const OF_THE_MACHINE: &str = "ClickHouse disk";
@@ -155,4 +156,36 @@ fn delete_records(topic: &str, partition: i32, before: i64) {
     offsets.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset");
     futures::executor::block_on(admin.delete_records(&offsets, &AdminOptions::new()))
         .expect("delete records");
+}
+
+#[test]
+fn usage_from_a_region_that_an_organization_does_not_have_is_counted_and_told() {
+    let topics = [json!({ "name": "events", "format": "cloudevents" })];
+    let deployment = Deployment::new("doctor_regions", &topics, &json!({}));
+    let topic = deployment.topic("events");
+    kafka::create_topic(&topic, 1);
+    sign_up(&deployment, "acme");
+    let of_region = |number: usize, region: &str| {
+        let event = event(number);
+        format!(r#"{},"data":{{"region":"{region}"}}}}"#, event.trim_end_matches('}'))
+    };
+    send(&topic, [of_region(1, "us"), of_region(2, "eu")].into_iter());
+    let mut ingest = deployment.start("ingest", &["ingest"]);
+    await_received(&deployment, &mut ingest, 2);
+    std::thread::sleep(Duration::from_secs(3));
+    let (bad, said) = doctor(&deployment, 0);
+    ingest.stop(Duration::from_secs(30));
+    assert_eq!(bad, ["doubtful regions of organizations"], "{said}");
+    assert!(said.contains("acme in eu"), "{said}");
+}
+
+fn sign_up(deployment: &Deployment, organization: &str) {
+    let url = format!("sqlite://{}", deployment.folder().join("odometer.db").display());
+    let request = json!({ "id": organization, "name": "Acme", "email": "billing@acme.test", "region": "us" });
+    block_on(async {
+        let accounts = Accounts::open(&Settings::new(url)).await.expect("open accounts");
+        let request = serde_json::from_value(request).expect("a sign-up");
+        accounts.sign_up(&Caller::operator(), &request).await.expect("sign up");
+        accounts.close().await;
+    });
 }
