@@ -3,8 +3,10 @@
 //! Nothing here retries: a caller knows whether its call may be repeated. An insert that ended in
 //! any error may or may not be in the database, so its block id is never used again.
 
+mod billed;
 mod blocks;
 mod client;
+pub mod closings;
 mod error;
 mod garbage;
 pub mod gate;
@@ -18,6 +20,7 @@ mod usage;
 mod watermark;
 mod write;
 
+pub use billed::Grain;
 pub use client::{Settings, Store};
 pub use error::StoreError;
 pub use garbage::Garbage;

@@ -49,6 +49,9 @@ pub trait Stores: Send + Sync {
         topic_id: &str,
     ) -> impl Future<Output = Result<Vec<i32>, Self::Error>> + Send;
 
+    /// Offsets of the lane that no roll may cross: a month was closed there.
+    fn closed_offsets(&self, lane: &Lane) -> impl Future<Output = Result<Vec<i64>, Self::Error>> + Send;
+
     /// The rules that a ledger row names.
     fn rules(&self, hash: RulesHash) -> impl Future<Output = Result<Option<Rules>, Self::Error>> + Send;
 }
@@ -108,6 +111,10 @@ impl Stores for Store {
 
     async fn topic_lanes(&self, topic: &str, topic_id: &str) -> Result<Vec<i32>, StoreError> {
         Self::topic_lanes(self, topic, topic_id).await
+    }
+
+    async fn closed_offsets(&self, lane: &Lane) -> Result<Vec<i64>, StoreError> {
+        Self::closed_offsets(self, lane).await
     }
 
     async fn rules(&self, hash: RulesHash) -> Result<Option<Rules>, StoreError> {

@@ -73,7 +73,14 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
     /// Rolls up what is due, if anything is; `false` where nothing was rolled up. What can't be rolled
     /// up just now is left for the next time: nothing waits for a roll.
     pub async fn roll(&mut self) -> Result<bool, TenureEnded> {
-        for range in roll::plan(&self.rows) {
+        let closed = match self.store.closed_offsets(&self.tenure.lane).await {
+            Ok(closed) => closed,
+            Err(error) => {
+                tracing::warn!("roll up {}: {error}", self.tenure.lane);
+                return Ok(false);
+            }
+        };
+        for range in roll::plan(&self.rows, &closed) {
             self.check_held()?;
             let covered = self.rows[range.clone()].to_vec();
             let (sequence, id) = (self.take_sequence(), self.take_block_id());

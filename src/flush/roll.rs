@@ -13,14 +13,16 @@ pub const FAN_IN: usize = 16;
 /// The runs of rows to roll up, the earliest first: of equal level, of the same rules and window, so
 /// that a roll is counted again under the rules and the window that its blocks were counted under;
 /// without losses, and without recounts, whose keys are others than those that a journal may hold.
-/// Live blocks are rolled up whenever there are two, rolls once there are [`FAN_IN`].
-pub fn plan(rows: &[LedgerRow]) -> Vec<Range<usize>> {
+/// Live blocks are rolled up whenever there are two, rolls once there are [`FAN_IN`]. No run crosses
+/// a closed offset: what a closed month counted stays apart from what came later.
+pub fn plan(rows: &[LedgerRow], closed: &[i64]) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let mut start = 0;
     for end in 1..=rows.len() {
         if end < rows.len()
             && together(&rows[start], &rows[end])
             && rows[end - 1].next_offset == rows[end].first_offset
+            && !closed.contains(&rows[end].first_offset)
         {
             continue;
         }

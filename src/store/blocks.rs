@@ -24,12 +24,12 @@ macro_rules! among_blocks {
 
 pub(super) use {among_blocks, with_blocks};
 
-/// The longest other part of such a statement, in bytes.
+/// Room for what the client adds to such a statement, in bytes.
 const STATEMENT_BYTES: usize = 64 << 10;
 
 pub(super) fn blocks_of(client: &Client, sql: &str, rows: &[LedgerRow]) -> Query {
     let blocks = array(rows.iter().map(|row| row.block));
-    let limit = blocks.len() + STATEMENT_BYTES;
+    let limit = blocks.len() + sql.len() + STATEMENT_BYTES;
     client.query(&sql.replace("{blocks}", &blocks)).with_setting("max_query_size", limit.to_string())
 }
 

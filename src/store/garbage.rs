@@ -1,7 +1,8 @@
 //! Dropping rows that no reader sums any more.
 //!
-//! A block is garbage when the gate has hidden it for longer than any reader takes, or when it was
-//! prepared and overtaken: the lane's ledger has a greater rank, so its owner is past it. A
+//! A block is garbage when the gate has hidden it for longer than any reader takes and no closed
+//! month counted it, or when it was prepared and overtaken: the lane's ledger has a greater rank, so
+//! its owner is past it. A
 //! partition of nothing else is dropped. One that lies around for long because a few of its blocks
 //! still count (a loss, the end of a topic that is gone) is rewritten without the garbage.
 //!
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::client::{QUERY_TIMEOUT, execute, fetch};
+use super::closings::{ClosedLane, as_of};
 use super::partition::Partition;
 use super::read::Published;
 use super::rows::LedgerRecord;
@@ -117,6 +119,7 @@ impl Store {
     }
 
     /// The prepared rows are read first: one that is published in between is then known from both.
+    /// The closings are read last: what one names that is written later still counted just now.
     async fn blocks(&self, now_ms: i64) -> Result<Blocks, StoreError> {
         let query = self.client.query("SELECT ?fields FROM prepared");
         let records: Vec<LedgerRecord> = fetch(query, || "read prepared blocks".to_owned()).await?;
@@ -125,8 +128,9 @@ impl Store {
             .map(|record| Ok((record.to_row()?, record.place())))
             .collect::<Result<Vec<_>, StoreError>>()?;
         let published = self.published_rows().await?;
+        let closings = self.closings().await?;
         let hidden_before_ms = now_ms - i64::from(self.spans.grace) * 1000;
-        Ok(Blocks::of(&published, &prepared, hidden_before_ms))
+        Ok(Blocks::of(&published, &prepared, &closings, hidden_before_ms))
     }
 }
 
@@ -138,9 +142,19 @@ const PARTITIONS: &str = "
     ORDER BY level, bucket";
 
 impl Blocks {
-    fn of(published: &[Published], prepared: &[(LedgerRow, Partition)], hidden_before_ms: i64) -> Self {
+    fn of(
+        published: &[Published],
+        prepared: &[(LedgerRow, Partition)],
+        closings: &[Vec<ClosedLane>],
+        hidden_before_ms: i64,
+    ) -> Self {
         let mut blocks = Self::default();
-        let garbage = hidden_for_long(published, hidden_before_ms);
+        let mut garbage = hidden_for_long(published, hidden_before_ms);
+        for lanes in closings {
+            for billed in as_of(published.iter().collect(), lanes) {
+                garbage.remove(&billed.row.block);
+            }
+        }
         for row in published {
             blocks.put(row.row.block, row.partition, garbage.contains(&row.row.block));
         }

@@ -1,10 +1,10 @@
 //! The tables, the views, and how they come to be.
 
 use super::client::{QUERY_TIMEOUT, execute, within};
-use super::{Store, StoreError, gate, recounts};
+use super::{Store, StoreError, closings, gate, recounts};
 
 /// Counts up with every change of tables or views; `setup` brings older databases up to it.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// What a ledger row is made of, in both tables that have some.
 const LEDGER_COLUMNS: &str = "
@@ -116,6 +116,7 @@ ORDER BY (topic, topic_id, partition, high)
 TTL toDateTime(observed_at) + INTERVAL {WATERMARK_DAYS} DAY SETTINGS ttl_only_drop_parts = 1"
         ),
         recounts::table(database),
+        closings::table(database, DURABLE),
     ]
 }
 

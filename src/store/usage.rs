@@ -215,7 +215,7 @@ impl Store {
 }
 
 /// `hours` since the epoch, as a condition; the greatest that ClickHouse's times know is in 2106.
-fn among_hours(hours: &Range<u32>) -> String {
+pub(super) fn among_hours(hours: &Range<u32>) -> String {
     let seconds = |hour: u32| hour.saturating_mul(HOUR_S);
     let (from, to) = (seconds(hours.start), seconds(hours.end));
     format!("hour >= toDateTime({from}, 'UTC') AND hour < toDateTime({to}, 'UTC')")

@@ -77,6 +77,10 @@ impl Stores for SimStore {
         }
     }
 
+    async fn closed_offsets(&self, _: &Lane) -> Result<Vec<i64>, String> {
+        Ok(Vec::new())
+    }
+
     async fn topic_lanes(&self, topic: &str, topic_id: &str) -> Result<Vec<i32>, String> {
         match self.call(Request::TopicLanes { topic: topic.into(), topic_id: topic_id.into() }).await? {
             Answer::Lanes(lanes) => Ok(lanes),

@@ -27,7 +27,7 @@ fn live(first: i64, next: i64) -> LedgerRow {
 }
 
 fn apply(rows: &mut Vec<LedgerRow>) -> bool {
-    let Some(range) = plan(rows).into_iter().next() else { return false };
+    let Some(range) = plan(rows, &[]).into_iter().next() else { return false };
     let tenure = Tenure { lane: rows[0].lane.clone(), token: 2, id: 2 };
     let rolled = row(&rows[range.clone()], &tenure, 0, BlockId(0));
     rows.splice(range, [rolled]);
@@ -36,9 +36,17 @@ fn apply(rows: &mut Vec<LedgerRow>) -> bool {
 
 #[test]
 fn one_block_is_not_rolled_up_and_two_are() {
-    assert!(plan(&[live(0, 1)]).is_empty());
-    assert_eq!(plan(&[live(0, 1), live(1, 2)]), [0..2]);
-    assert!(plan(&[]).is_empty());
+    assert!(plan(&[live(0, 1)], &[]).is_empty());
+    assert_eq!(plan(&[live(0, 1), live(1, 2)], &[]), [0..2]);
+    assert!(plan(&[], &[]).is_empty());
+}
+
+#[test]
+fn no_roll_crosses_where_a_month_was_closed() {
+    let rows = [live(0, 1), live(1, 2), live(2, 3), live(3, 4)];
+    assert_eq!(plan(&rows, &[2]), [0..2, 2..4]);
+    assert_eq!(plan(&rows, &[1]), [1..4]);
+    assert_eq!(plan(&rows, &[0, 4]), [0..4]);
 }
 
 #[test]
@@ -47,11 +55,11 @@ fn no_roll_crosses_other_rules_another_window_a_loss_or_a_gap() {
     let other_window = LedgerRow { window_from: 1, ..live(1, 2) };
     let loss = LedgerRow { loss: "log starts later".into(), ..live(1, 2) };
     for between in [other_rules, other_window, loss, live(2, 3)] {
-        assert!(plan(&[live(0, 1), between.clone()]).is_empty(), "{between:?}");
-        assert!(plan(&[live(0, 1), between.clone(), live(2, 3)]).is_empty(), "{between:?}");
+        assert!(plan(&[live(0, 1), between.clone()], &[]).is_empty(), "{between:?}");
+        assert!(plan(&[live(0, 1), between.clone(), live(2, 3)], &[]).is_empty(), "{between:?}");
     }
     let loss = LedgerRow { loss: "x".into(), ..live(0, 1) };
-    assert!(plan(&[loss.clone(), LedgerRow { first_offset: 1, next_offset: 2, ..loss }]).is_empty());
+    assert!(plan(&[loss.clone(), LedgerRow { first_offset: 1, next_offset: 2, ..loss }], &[]).is_empty());
 }
 
 proptest! {

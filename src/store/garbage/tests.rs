@@ -39,8 +39,16 @@ fn published(row: LedgerRow, published_at_ms: i64) -> Published {
 }
 
 fn garbage_of(published: &[Published], prepared: &[LedgerRow]) -> Vec<u128> {
+    garbage_beside(published, prepared, &[])
+}
+
+fn garbage_beside(
+    published: &[Published],
+    prepared: &[LedgerRow],
+    closings: &[Vec<ClosedLane>],
+) -> Vec<u128> {
     let prepared: Vec<_> = prepared.iter().map(|row| (row.clone(), BUCKET)).collect();
-    let blocks = Blocks::of(published, &prepared, HIDDEN_BEFORE);
+    let blocks = Blocks::of(published, &prepared, closings, HIDDEN_BEFORE);
     blocks.garbage.values().flatten().map(|block| block.0).collect()
 }
 
@@ -82,4 +90,24 @@ fn what_is_prepared_is_garbage_once_the_lane_is_past_it() {
     let elsewhere =
         LedgerRow { lane: Lane { partition: 1, ..row(5, Live, 0, 0..1).lane }, ..row(5, Live, 0, 0..1) };
     assert_eq!(garbage_of(&ledger, &[elsewhere]), [], "a lane of its own");
+}
+
+#[test]
+fn what_a_closed_month_counted_is_never_garbage() {
+    use BlockKind::{Live, Recount, Roll};
+    let mut ledger = vec![
+        published(row(1, Live, 1, 0..10), LONG_AGO),
+        published(row(2, Live, 2, 10..20), LONG_AGO),
+        published(row(3, Live, 3, 20..30), LONG_AGO),
+    ];
+    let closing = super::super::closings::closed_lanes(&ledger);
+    ledger.push(published(row(4, Roll, 4, 0..20), LONG_AGO));
+    assert_eq!(
+        garbage_beside(&ledger, &[], std::slice::from_ref(&closing)),
+        [1, 2],
+        "the roll stands for them"
+    );
+    ledger.push(published(row(5, Recount, 5, 0..30), LONG_AGO));
+    assert_eq!(garbage_of(&ledger, &[]), [1, 2, 3, 4]);
+    assert_eq!(garbage_beside(&ledger, &[], &[closing]), [1, 2]);
 }
