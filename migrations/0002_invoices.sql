@@ -18,6 +18,20 @@ CREATE TABLE closings (
     finished BIGINT NOT NULL
 );
 
+-- What is left of credits that were greater than the invoice that they stood on: a decimal, lowering
+-- the next ones.
+CREATE TABLE invoice_credits (
+    organization TEXT PRIMARY KEY REFERENCES organizations (id),
+    amount TEXT NOT NULL
+);
+
+-- Regions whose servers share these accounts: no month is closed without one of them.
+CREATE TABLE deployments (
+    region TEXT PRIMARY KEY,
+    -- By the system's clock.
+    seen_ms BIGINT NOT NULL
+);
+
 -- The last number of each year's invoices: they are counted from 1, without gaps.
 CREATE TABLE invoice_numbers (
     year BIGINT PRIMARY KEY,
@@ -37,6 +51,7 @@ CREATE TABLE invoices (
     closing BIGINT,
     -- JSON.
     content TEXT NOT NULL,
+    currency TEXT NOT NULL,
     -- The lines' sum and what of it is to be paid, after credit: decimals.
     total TEXT NOT NULL,
     charge TEXT NOT NULL,

@@ -1,8 +1,30 @@
 //! Invoices: a month's counts, priced, numbered and kept, so that they can be computed again to the
 //! cent.
+//!
+//! A month is closed once, when every lane of every region is read beyond its end: the closing
+//! keeps where each lane's ledger stood, and all invoices of the month are made from it. So billing
+//! may be ended at any moment and begun again: the same comes out. What comes later is the
+//! difference that the next invoice adjusts.
 
+mod adjustment;
+mod biller;
+mod closing;
+mod counted;
+mod deployments;
+mod error;
 mod invoice;
+mod job;
+mod late;
+mod ledgers;
 mod lifecycle;
+mod price;
+mod reading;
+mod register;
 
+pub use biller::{Billed, Biller, Order, Waiting};
+pub use closing::Closing;
+pub use error::{BillingError, BillingResult};
 pub use invoice::{BilledPeriod, Invoice, InvoiceLine, InvoiceLineKind, InvoiceState, LedgerEnd};
 pub use lifecycle::{Draft, Issue, Open, Paid, Settlement, Void};
+pub use reading::Invoices;
+pub use register::InvoiceSummary;

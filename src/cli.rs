@@ -5,6 +5,7 @@
 
 mod accounts;
 mod audit;
+mod bill;
 mod count;
 mod dead_letters;
 mod doctor;
@@ -79,6 +80,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Usage(usage::Usage),
     Export(export::Export),
+    Bill(bill::Bill),
     Audit(audit::Audit),
     Count(count::Count),
     DeadLetters(dead_letters::DeadLetters),
@@ -104,6 +106,7 @@ impl Command {
             Self::Doctor(command) => command.run(context).await,
             Self::Usage(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
+            Self::Bill(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,
             Self::Count(command) => command.run(context).await,
             Self::DeadLetters(command) => command.run(context).await,

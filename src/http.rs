@@ -24,6 +24,7 @@ mod entitlement;
 pub mod extract;
 mod health;
 mod idempotency;
+mod invoices;
 mod listen;
 mod openapi;
 pub mod page;
@@ -181,6 +182,7 @@ fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(stream::routes())
         .merge(entitlement::routes())
         .merge(accounts::routes())
+        .merge(invoices::routes())
         .route_layer(from_fn_with_state(app.clone(), idempotency::once))
         .route_layer(from_fn_with_state(app.clone(), caller::authenticate))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Time;
 use crate::event::{Plan, PlanPeriod};
 
+use super::Accounts;
 use super::change::Change;
 use super::database::{Database, DatabaseError, DatabaseResult, Row, Value, values};
 use super::error::{AccountError, AccountResult};
@@ -184,6 +185,49 @@ fn assemble(row: &Row, periods: &[Row], regions: &[Row]) -> DatabaseResult<Accou
     account.periods = periods.iter().map(|row| read_period(row, 0)).collect::<Result<_, _>>()?;
     account.regions = regions.iter().map(|row| row.text(0).map(str::to_owned)).collect::<Result<_, _>>()?;
     Ok(account)
+}
+
+impl Accounts {
+    /// One account as the database has it now.
+    pub async fn stored_account(&self, organization: &str) -> AccountResult<Account> {
+        let found = read(&self.database, organization).await?;
+        found.ok_or_else(|| not_found(organization))
+    }
+
+    /// The accounts that follow the id, by id, at most `limit`; read from the database. What a past
+    /// instant's plan was is in all of them alike, however they change meanwhile.
+    pub async fn accounts_after(&self, organization: &str, limit: u32) -> DatabaseResult<Vec<Account>> {
+        let sql = "SELECT id, name, email, created_ms,
+                CASE WHEN EXISTS (SELECT 1 FROM payment_methods WHERE organization = organizations.id)
+                     THEN 1 ELSE 0 END,
+                past_due, version
+            FROM organizations WHERE id > $1 ORDER BY id LIMIT $2";
+        let rows = self.database.fetch_all(sql, values![organization, i64::from(limit)]).await?;
+        let mut accounts = rows.iter().map(Account::from_row).collect::<DatabaseResult<Vec<_>>>()?;
+        let Some(last) = accounts.last().map(|account| account.id.clone()) else { return Ok(accounts) };
+        let periods = "SELECT organization, plan, trial, from_ms, to_ms FROM plan_periods
+            WHERE organization > $1 AND organization <= $2 ORDER BY organization, from_ms";
+        let regions = "SELECT organization, region FROM organization_regions
+            WHERE organization > $1 AND organization <= $2 ORDER BY organization, position";
+        let of = |id: &str| accounts.binary_search_by(|account| account.id.as_str().cmp(id)).ok();
+        let mut periods_of = vec![Vec::new(); accounts.len()];
+        for row in self.database.fetch_all(periods, values![organization, last.as_str()]).await? {
+            if let Some(place) = of(row.text(0)?) {
+                periods_of[place].push(read_period(&row, 1)?);
+            }
+        }
+        let mut regions_of = vec![Vec::new(); accounts.len()];
+        for row in self.database.fetch_all(regions, values![organization, last.as_str()]).await? {
+            if let Some(place) = of(row.text(0)?) {
+                regions_of[place].push(row.text(1)?.to_owned());
+            }
+        }
+        for (account, (periods, regions)) in accounts.iter_mut().zip(periods_of.into_iter().zip(regions_of)) {
+            account.periods = periods;
+            account.regions = regions;
+        }
+        Ok(accounts)
+    }
 }
 
 impl Change<'_> {

@@ -70,7 +70,8 @@ impl Caller {
         Self { actor: Actor::Operator, idempotency: None }
     }
 
-    pub(super) fn schedule() -> Self {
+    /// odometer itself.
+    pub fn schedule() -> Self {
         Self { actor: Actor::Schedule, idempotency: None }
     }
 

@@ -84,7 +84,7 @@ impl Draft {
         invoice.ledger = issue.ledger.to_vec();
         invoice.issued_at = Some(Time(issue.issued_ms));
         invoice.due_at = Some(Time(issue.issued_ms + DUE_AFTER_MS));
-        invoice.amount_due = (invoice.total - issue.credit).max(invoice.nothing());
+        invoice.amount_due = invoice.total.saturating_sub(issue.credit).max(invoice.nothing());
         invoice.digest = Some(invoice.compute_digest());
         Open(invoice)
     }

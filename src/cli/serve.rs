@@ -10,6 +10,7 @@ use super::process::run_service;
 use super::setup::{open_store, topics};
 use super::usage::Reading;
 use super::{Context, Failure, accounts};
+use crate::billing::Biller;
 use crate::http::{self, App};
 use crate::snapshot::changes::Changes;
 use crate::snapshot::{Publisher, follow, watch_partitions};
@@ -46,6 +47,7 @@ pub async fn start(
     let changes = Arc::new(Changes::new(true));
     let reading = Reading::new(config, store, Some(accounts.clone()), &changes, &clock)?;
     let snapshots = reading.snapshots;
+    let biller = Biller::new(accounts.clone(), reading.deployments.clone(), config.price_book()?);
     let app = App::new(
         settings,
         snapshots.clone(),
@@ -67,6 +69,7 @@ pub async fn start(
         http::serve(listener, http::app(app), shutdown.clone(), drain),
         join_all(following),
         accounts.run(shutdown.clone()),
+        biller.run(shutdown.clone()),
         publisher.run(snapshots, shutdown.clone()),
         watch_partitions(local, topic.properties, shutdown.clone()),
     );

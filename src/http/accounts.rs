@@ -66,14 +66,14 @@ pub struct ListQuery {
 }
 
 impl ListQuery {
-    fn page(&self) -> Result<accounts::Page, Problem> {
+    pub fn page(&self) -> Result<accounts::Page, Problem> {
         let limit = page::page_limit(self.limit, page::DEFAULT_LIMIT, page::GREATEST_LIMIT)?;
         let cursor = page::decode_cursor(self.cursor.as_deref())?;
         Ok(accounts::Page::new(u32::try_from(limit).ok(), cursor))
     }
 }
 
-fn page_of<T>(list: List<T>) -> Page<T> {
+pub fn page_of<T>(list: List<T>) -> Page<T> {
     let next_cursor = list.next_cursor.as_ref().map(page::encode_cursor);
     Page { data: list.data, next_cursor }
 }

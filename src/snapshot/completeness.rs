@@ -136,7 +136,7 @@ fn losses_of_lane(mut rows: Vec<(&LedgerRow, i64)>, acceptance: Acceptance) -> V
 }
 
 impl Loss {
-    fn touches(&self, month: Month) -> bool {
+    pub fn touches(&self, month: Month) -> bool {
         self.from_ms < month.end_ms() && month.start_ms() <= self.to_ms
     }
 }

@@ -8,7 +8,7 @@ use super::register::Catalog;
 use super::table::{Table, Totals};
 use super::usage::Figures;
 use super::watermarks::Watermarks;
-use crate::aggregate::{CountRow, ServiceRow};
+use crate::aggregate::{CountRow, LedgerRow, ServiceRow};
 use crate::clock::{Clock, Time};
 use crate::event::{EARLIEST_TIME_MS, LATEST_TIME_MS};
 use crate::month::Month;
@@ -34,6 +34,16 @@ pub struct Deployment {
     view: RwLock<Option<Arc<View>>>,
     /// Partitions by topic, where the broker was asked.
     expected: RwLock<Expected>,
+}
+
+/// A ledger at an instant.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The rows that count.
+    pub rows: Vec<LedgerRow>,
+    /// Every event that had reached Kafka by then is in the rows; `None` where that is not known.
+    pub complete_through: Option<Time>,
+    pub losses: Arc<[Loss]>,
 }
 
 /// What was followed up to an instant. The table may already hold somewhat more.
@@ -76,6 +86,25 @@ impl Deployment {
 
     pub fn region(&self) -> &Arc<str> {
         &self.settings.region
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Up to which instant the figures in memory hold every event; `None` where that is not known.
+    pub fn complete_through(&self) -> Option<Time> {
+        self.view()?.standing.complete_through
+    }
+
+    /// The ledger now, and how complete it is.
+    pub async fn look(&self) -> Result<Look, StoreError> {
+        let ledger = LedgerView::of(self.store.counting_rows().await?);
+        let mut marks = Watermarks::default();
+        self.read_watermarks(&ledger, &mut marks).await?;
+        let standing = Standing::of(&ledger, &marks, &self.expected(), self.settings.acceptance);
+        let Standing { complete_through, losses } = standing;
+        Ok(Look { rows: ledger.rows(), complete_through, losses })
     }
 
     pub(super) fn view(&self) -> Option<Arc<View>> {

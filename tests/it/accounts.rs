@@ -3,5 +3,5 @@
 mod api;
 mod on_postgres;
 mod roles;
-mod world;
+pub mod world;
 mod year;

@@ -15,6 +15,7 @@ mod rebalance;
 mod repartition;
 mod accounts;
 mod audit;
+mod billing;
 mod dead_letters;
 mod servers;
 #[path = "../sim/mod.rs"]

@@ -34,7 +34,8 @@ pub fn at(text: &str) -> i64 {
 pub struct World {
     app: Router,
     pub accounts: Arc<Accounts>,
-    store: Store,
+    pub deployment: Arc<Deployment>,
+    pub store: Store,
     lane: Lane,
     tenure: u128,
     blocks: u64,
@@ -86,8 +87,8 @@ impl World {
         let check = readiness.check("clickhouse");
         tokio::spawn(follow(deployment.clone(), changes.clone(), check, shutdown.clone()));
         let plans = Plans::new(accounts.clone(), PriceBook::built_in(), FailPolicy::Auto);
-        let snapshots =
-            Snapshots::new(deployment, Vec::new(), Vec::new(), changes, clock.clone()).with_plans(plans);
+        let snapshots = Snapshots::new(deployment.clone(), Vec::new(), Vec::new(), changes, clock.clone())
+            .with_plans(plans);
         let settings = Settings {
             operator_token: TOKEN.to_owned(),
             public_url: "https://odometer.example".to_owned(),
@@ -99,7 +100,7 @@ impl World {
             App::new(settings, snapshots, accounts.clone(), readiness, metrics, clock, shutdown.clone());
         let lane = Lane { topic: "events".into(), topic_id: "AAAAAAAAAAAAAAAAAAAAAA".into(), partition: 0 };
         let _stop = shutdown.drop_guard();
-        Self { app: app(state), accounts, store, lane, tenure: rand::random(), blocks: 0, _stop }
+        Self { app: app(state), accounts, deployment, store, lane, tenure: rand::random(), blocks: 0, _stop }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
@@ -160,6 +161,7 @@ impl World {
         let first_offset = i64::try_from(self.blocks).expect("few blocks");
         self.blocks += 1;
         let hours = counts.iter().map(|count| i64::from(count.hour) * HOUR_MS);
+        let times = hours.chain(services.iter().map(|service| service.time_ms));
         let row = LedgerRow {
             lane: self.lane.clone(),
             group: "odometer".to_owned(),
@@ -173,7 +175,7 @@ impl World {
             next_offset: first_offset + 1,
             tally: Tally { counted: 1, ..Tally::default() },
             quantity: counts.iter().map(|count| count.value).sum(),
-            times: hours.clone().min().zip(hours.max()),
+            times: times.clone().min().zip(times.max()),
             window_from: 0,
             leader_epoch: 0,
             digest: rand::random(),

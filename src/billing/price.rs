@@ -1,0 +1,138 @@
+//! From counts to an invoice's lines: pure.
+
+use rust_decimal::Decimal;
+
+use crate::accounts::Account;
+use crate::event::{Plan, PlanPeriod};
+use crate::month::Month;
+use crate::rating::{Line, LineKind, PriceBookVersion, RatingError, billable_spans, rate};
+use crate::store::Grain;
+
+use super::counted::Counted;
+use super::error::{BillingError, BillingResult};
+use super::invoice::{BilledPeriod, Invoice, InvoiceLine, InvoiceLineKind, InvoiceState};
+
+#[cfg(test)]
+mod tests;
+
+/// Who is billed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payer {
+    pub organization: String,
+    pub periods: Vec<PlanPeriod>,
+    pub regions: u64,
+}
+
+impl From<&Account> for Payer {
+    fn from(account: &Account) -> Self {
+        Self {
+            organization: account.id.clone(),
+            periods: account.periods.clone(),
+            regions: account.regions.len() as u64,
+        }
+    }
+}
+
+impl From<&Invoice> for Payer {
+    /// As the invoice says.
+    fn from(invoice: &Invoice) -> Self {
+        Self {
+            organization: invoice.organization.clone(),
+            periods: invoice.periods.iter().map(|period| period.plan_period()).collect(),
+            regions: invoice.regions,
+        }
+    }
+}
+
+impl Payer {
+    /// The periods that invoices bill: Enterprise is billed by contract.
+    fn billed_periods(&self) -> Vec<PlanPeriod> {
+        self.periods.iter().filter(|period| period.plan != Plan::Enterprise).copied().collect()
+    }
+
+    /// How finely the payer's counts of the month are needed; `None`: nothing of it is charged.
+    pub fn grain(&self, month: Month, version: &PriceBookVersion) -> BillingResult<Option<Grain>> {
+        let plans = billable_spans(month, &self.billed_periods()).map_err(|error| self.unrated(error))?;
+        let mut charged = plans.iter().filter(|(plan, _)| !version.terms(**plan).prices.is_empty());
+        let Some((_, spans)) = charged.next() else { return Ok(None) };
+        let whole = matches!(spans[..], [span]
+            if span.from_ms == month.start_ms() && span.to_ms == month.end_ms());
+        Ok(Some(if whole { Grain::Whole } else { Grain::Hour }))
+    }
+
+    /// What the month costs by the counts.
+    pub fn rate(
+        &self,
+        month: Month,
+        version: &PriceBookVersion,
+        counted: &Counted,
+    ) -> BillingResult<Vec<InvoiceLine>> {
+        let rated = rate(version, month, &self.billed_periods(), counted);
+        let lines = rated.map_err(|error| self.unrated(error))?.lines;
+        Ok(lines.into_iter().map(InvoiceLine::from).collect())
+    }
+
+    fn unrated(&self, source: RatingError) -> BillingError {
+        BillingError::Rating { organization: self.organization.clone(), source }
+    }
+
+    /// The month's invoice, without a number; `None` where there is nothing to tell: no plan that
+    /// charges something, and no adjustment that amounts to anything.
+    pub fn invoice(
+        &self,
+        month: Month,
+        version: &PriceBookVersion,
+        counted: &Counted,
+        adjustments: Vec<InvoiceLine>,
+    ) -> BillingResult<Option<Invoice>> {
+        let is_charged = self.grain(month, version)?.is_some();
+        if !is_charged && adjustments.iter().all(|line| line.amount.is_zero()) {
+            return Ok(None);
+        }
+        let mut lines = if is_charged { self.rate(month, version, counted)? } else { Vec::new() };
+        lines.extend(adjustments);
+        let nothing = Decimal::new(0, version.currency.minor_digits());
+        let sum = lines.iter().try_fold(nothing, |sum, line| sum.checked_add(line.amount));
+        let too_great = || BillingError::TotalTooGreat { organization: self.organization.clone(), month };
+        let total = sum.ok_or_else(too_great)?;
+        Ok(Some(Invoice {
+            number: None,
+            organization: self.organization.clone(),
+            month,
+            state: InvoiceState::Draft,
+            currency: version.currency,
+            lines,
+            subtotal: total,
+            total,
+            amount_due: total.max(nothing),
+            price_book: version.name(),
+            price_book_digest: version.digest(),
+            periods: self.periods.iter().filter_map(|period| BilledPeriod::within(month, period)).collect(),
+            regions: self.regions,
+            ledger: Vec::new(),
+            digest: None,
+            issued_at: None,
+            due_at: None,
+            paid_at: None,
+        }))
+    }
+}
+
+impl From<Line> for InvoiceLine {
+    fn from(line: Line) -> Self {
+        let Line { kind, meter, quantity, unit, unit_price, amount, description } = line;
+        Self {
+            kind: match kind {
+                LineKind::Usage => InvoiceLineKind::Usage,
+                LineKind::Recurring => InvoiceLineKind::Recurring,
+            },
+            meter,
+            quantity: quantity.into(),
+            unit,
+            unit_price,
+            amount,
+            description,
+            corrects: None,
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The invoices in the accounts database.
+
+use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde_json::json;
+
+use crate::accounts::database::{Database, DatabaseResult, Row, values};
+use crate::accounts::{Accounts, Caller, Change, List, Page};
+use crate::clock::Time;
+use crate::month::Month;
+
+use super::closing::Closing;
+use super::error::{BillingResult, unreadable};
+use super::invoice::{Invoice, InvoiceState, LedgerEnd};
+use super::lifecycle::{Draft, Issue, Open, Settlement};
+
+/// Organizations from the first to the last, both included, by id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    pub first: String,
+    pub last: String,
+}
+
+/// An invoice as lists of many show it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct InvoiceSummary {
+    pub organization: String,
+    pub number: Option<String>,
+    pub month: Month,
+    pub state: InvoiceState,
+    pub currency: crate::rating::Currency,
+    pub total: Decimal,
+    pub amount_due: Decimal,
+}
+
+impl From<&Invoice> for InvoiceSummary {
+    fn from(invoice: &Invoice) -> Self {
+        Self {
+            organization: invoice.organization.clone(),
+            number: invoice.number.clone(),
+            month: invoice.month,
+            state: invoice.state,
+            currency: invoice.currency,
+            total: invoice.total,
+            amount_due: invoice.amount_due,
+        }
+    }
+}
+
+const OF_ORGANIZATION: &str = "SELECT invoices.month, invoices.content, invoices.state, invoices.charge,
+        invoices.paid_ms, closings.ledger
+    FROM invoices LEFT JOIN closings ON closings.sequence = invoices.closing
+    WHERE invoices.organization = $1 AND invoices.month < $2 ORDER BY invoices.month DESC LIMIT $3";
+const BY_NUMBER: &str = "SELECT invoices.month, invoices.content, invoices.state, invoices.charge,
+        invoices.paid_ms, closings.ledger
+    FROM invoices LEFT JOIN closings ON closings.sequence = invoices.closing
+    WHERE invoices.number = $1";
+
+/// The organization's invoices, the latest month first, drafts too.
+pub async fn list(database: &Database, organization: &str, page: &Page) -> DatabaseResult<List<Invoice>> {
+    let before = page.cursor.as_deref().unwrap_or("9999-99");
+    let rows = database.fetch_all(OF_ORGANIZATION, values![organization, before, page.fetch()]).await?;
+    let invoices = rows.iter().map(read).collect::<DatabaseResult<Vec<_>>>()?;
+    Ok(page.list(invoices, |invoice| invoice.month.to_string()))
+}
+
+pub async fn by_number(database: &Database, number: &str) -> DatabaseResult<Option<Invoice>> {
+    database.fetch_optional(BY_NUMBER, values![number]).await?.as_ref().map(read).transpose()
+}
+
+fn read(row: &Row) -> DatabaseResult<Invoice> {
+    let what = || format!("invoice of {}", row.text(0).unwrap_or_default());
+    let mut invoice: Invoice =
+        serde_json::from_str(row.text(1)?).map_err(|error| unreadable(what(), error))?;
+    invoice.state = read_state(row.text(2)?)?;
+    invoice.amount_due = match invoice.state {
+        InvoiceState::Draft | InvoiceState::Open => read_decimal(row.text(3)?)?,
+        InvoiceState::Paid | InvoiceState::Void => invoice.nothing(),
+    };
+    invoice.paid_at = row.optional_integer(4)?.map(Time);
+    if let Some(ledger) = row.optional_text(5)? {
+        invoice.ledger = serde_json::from_str(ledger).map_err(|error| unreadable(what(), error))?;
+    }
+    Ok(invoice)
+}
+
+fn read_state(name: &str) -> DatabaseResult<InvoiceState> {
+    InvoiceState::from_name(name).ok_or_else(|| unreadable("state of an invoice", name))
+}
+
+fn read_decimal(text: &str) -> DatabaseResult<Decimal> {
+    Decimal::from_str(text).map_err(|error| unreadable(format!("amount {text}"), error))
+}
+
+/// What was invoiced earlier to the organizations of a stretch: final invoices of closings before
+/// this one, by organization, without their ledgers.
+pub async fn invoiced_before(
+    database: &Database,
+    stretch: &Stretch,
+    sequence: i64,
+) -> DatabaseResult<HashMap<String, Vec<Invoice>>> {
+    let sql = "SELECT content FROM invoices
+        WHERE organization >= $1 AND organization <= $2 AND number IS NOT NULL AND closing < $3
+        ORDER BY organization, closing";
+    let mut invoices: HashMap<String, Vec<Invoice>> = HashMap::new();
+    let values = values![stretch.first.as_str(), stretch.last.as_str(), sequence];
+    database
+        .for_each(sql, values, |row| {
+            let invoice: Invoice =
+                serde_json::from_str(row.text(0)?).map_err(|error| unreadable("invoice", error))?;
+            invoices.entry(invoice.organization.clone()).or_default().push(invoice);
+            Ok(())
+        })
+        .await?;
+    Ok(invoices)
+}
+
+/// The invoices of a month, by organization; `only`: of one organization.
+pub async fn summaries(
+    database: &Database,
+    month: Month,
+    only: Option<&str>,
+) -> DatabaseResult<Vec<InvoiceSummary>> {
+    let sql = "SELECT organization, number, state, currency, total, charge FROM invoices
+        WHERE month = $1 AND ($2 = '' OR organization = $2) ORDER BY organization";
+    let mut summaries = Vec::new();
+    let month_name = month.to_string();
+    database
+        .for_each(sql, values![month_name.as_str(), only.unwrap_or_default()], |row| {
+            let currency: crate::rating::Currency =
+                row.text(3)?.parse().map_err(|error| unreadable("invoice", error))?;
+            let state = read_state(row.text(2)?)?;
+            let amount_due = match state {
+                InvoiceState::Draft | InvoiceState::Open => read_decimal(row.text(5)?)?,
+                InvoiceState::Paid | InvoiceState::Void => Decimal::new(0, currency.minor_digits()),
+            };
+            let summary = InvoiceSummary {
+                organization: row.text(0)?.to_owned(),
+                number: row.optional_text(1)?.map(str::to_owned),
+                month,
+                state,
+                currency,
+                total: read_decimal(row.text(4)?)?,
+                amount_due,
+            };
+            summaries.push(summary);
+            Ok(())
+        })
+        .await?;
+    Ok(summaries)
+}
+
+/// Replaces the stretch's drafts of a month that is not closed.
+pub async fn replace_drafts(
+    accounts: &Accounts,
+    caller: &Caller,
+    month: Month,
+    stretch: &Stretch,
+    drafts: Vec<Draft>,
+) -> BillingResult<()> {
+    let mut change = accounts.begin(caller).await?;
+    // What another process closed meanwhile has no drafts any more.
+    let name = month.to_string();
+    let closed = "SELECT 1 FROM closings WHERE month = $1";
+    if change.fetch_optional(closed, values![name.as_str()]).await?.is_some() {
+        return Ok(());
+    }
+    change.delete_drafts(month, stretch).await?;
+    for draft in &drafts {
+        change.insert_invoice(draft.invoice(), None, None).await?;
+    }
+    change.commit(200, &()).await?;
+    Ok(())
+}
+
+/// Gives the stretch's drafts their numbers, in the order of the organizations, and takes their
+/// place; those that have an invoice of the month already keep it. Everything in one transaction,
+/// so that no number is left out or given twice. Answers how many were issued.
+pub async fn issue(
+    accounts: &Accounts,
+    caller: &Caller,
+    closing: &Closing,
+    stretch: &Stretch,
+    drafts: Vec<Draft>,
+) -> BillingResult<usize> {
+    let mut change = accounts.begin(caller).await?;
+    let taken = change.organizations_with_invoice(closing.month, stretch).await?;
+    change.delete_drafts(closing.month, stretch).await?;
+    let mut credits = change.credits(stretch).await?;
+    let mut numbers = Numbers::begin(&mut change, closing.closed_ms).await?;
+    let (mut issued, mut digests) = (0, Vec::new());
+    for draft in drafts.into_iter().filter(|draft| !taken.contains(&draft.invoice().organization)) {
+        let credit = credits.remove(&draft.invoice().organization).unwrap_or_default();
+        let issue =
+            Issue { number: numbers.next(), issued_ms: closing.closed_ms, ledger: &closing.ledger, credit };
+        let open = draft.open(issue);
+        change.settle_credit(open.invoice(), credit).await?;
+        digests.extend(open.invoice().digest.clone());
+        change.insert_issued(open, closing).await?;
+        issued += 1;
+    }
+    if issued > 0 {
+        numbers.store(&mut change).await?;
+        let said = json!({ "month": closing.month, "last": numbers.current(), "digests": digests });
+        change.record("invoices.issued", None, None, Some(said)).await?;
+    }
+    change.commit(200, &()).await?;
+    Ok(issued)
+}
+
+/// The year's numbers, as long as the change lasts.
+struct Numbers {
+    year: i16,
+    last: i64,
+}
+
+impl Numbers {
+    async fn begin(change: &mut Change<'_>, issued_ms: i64) -> DatabaseResult<Self> {
+        let year = Month::containing(issued_ms).year();
+        let sql = "SELECT last FROM invoice_numbers WHERE year = $1";
+        let row = change.fetch_optional(sql, values![i64::from(year)]).await?;
+        Ok(Self { year, last: row.map_or(Ok(0), |row| row.integer(0))? })
+    }
+
+    fn next(&mut self) -> String {
+        self.last += 1;
+        self.current()
+    }
+
+    fn current(&self) -> String {
+        format!("{:04}-{:06}", self.year, self.last)
+    }
+
+    async fn store(&self, change: &mut Change<'_>) -> DatabaseResult<()> {
+        let sql = "INSERT INTO invoice_numbers (year, last) VALUES ($1, $2)
+            ON CONFLICT (year) DO UPDATE SET last = excluded.last";
+        change.execute(sql, values![i64::from(self.year), self.last]).await?;
+        Ok(())
+    }
+}
+
+impl Change<'_> {
+    async fn delete_drafts(&mut self, month: Month, stretch: &Stretch) -> DatabaseResult<()> {
+        let sql = "DELETE FROM invoices
+            WHERE month = $1 AND organization >= $2 AND organization <= $3 AND number IS NULL";
+        let month = month.to_string();
+        self.execute(sql, values![month, stretch.first.as_str(), stretch.last.as_str()]).await?;
+        Ok(())
+    }
+
+    async fn organizations_with_invoice(
+        &mut self,
+        month: Month,
+        stretch: &Stretch,
+    ) -> DatabaseResult<HashSet<String>> {
+        let sql = "SELECT organization FROM invoices
+            WHERE month = $1 AND organization >= $2 AND organization <= $3 AND number IS NOT NULL";
+        let values = values![month.to_string(), stretch.first.as_str(), stretch.last.as_str()];
+        let rows = self.fetch_all(sql, values).await?;
+        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+    }
+
+    /// What is left of credits, where something is.
+    async fn credits(&mut self, stretch: &Stretch) -> DatabaseResult<HashMap<String, Decimal>> {
+        let sql = "SELECT organization, amount FROM invoice_credits
+            WHERE organization >= $1 AND organization <= $2";
+        let rows = self.fetch_all(sql, values![stretch.first.as_str(), stretch.last.as_str()]).await?;
+        rows.iter().map(|row| Ok((row.text(0)?.to_owned(), read_decimal(row.text(1)?)?))).collect()
+    }
+
+    /// What the invoice leaves of a credit, its own included.
+    async fn settle_credit(&mut self, invoice: &Invoice, credit: Decimal) -> DatabaseResult<()> {
+        let left = invoice.amount_due.saturating_add(credit).saturating_sub(invoice.total);
+        if left == credit {
+            return Ok(());
+        }
+        let sql = "INSERT INTO invoice_credits (organization, amount) VALUES ($1, $2)
+            ON CONFLICT (organization) DO UPDATE SET amount = excluded.amount";
+        self.execute(sql, values![invoice.organization.as_str(), left.to_string()]).await?;
+        Ok(())
+    }
+
+    async fn insert_issued(&mut self, open: Open, closing: &Closing) -> DatabaseResult<()> {
+        if open.is_settled() {
+            let settlement = Settlement { reference: None, at_ms: closing.closed_ms };
+            let paid = open.pay(&settlement);
+            return self.insert_invoice(paid.invoice(), Some(closing.sequence), Some(&settlement)).await;
+        }
+        self.insert_invoice(open.invoice(), Some(closing.sequence), None).await
+    }
+
+    async fn insert_invoice(
+        &mut self,
+        invoice: &Invoice,
+        closing: Option<i64>,
+        settlement: Option<&Settlement>,
+    ) -> DatabaseResult<()> {
+        // The ledger stands in the closing.
+        let content = Invoice { ledger: Vec::<LedgerEnd>::new(), ..invoice.clone() };
+        let json = serde_json::to_string(&content).map_err(|error| unreadable("write invoice", error))?;
+        self.execute(
+            "INSERT INTO invoices (organization, month, number, state, closing, content, currency, total,
+                 charge, issued_ms, due_ms, paid_ms, settlement)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            values![
+                invoice.organization.as_str(),
+                invoice.month.to_string(),
+                invoice.number.clone(),
+                invoice.state.as_str(),
+                closing,
+                json,
+                invoice.currency.as_str(),
+                invoice.total.to_string(),
+                invoice.amount_due.to_string(),
+                invoice.issued_at.map(|time| time.0),
+                invoice.due_at.map(|time| time.0),
+                settlement.map(|settlement| settlement.at_ms),
+                settlement.and_then(|settlement| settlement.reference.clone())
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! `odometer bill`: drafts, finalizes and collects a month's invoices.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use rust_decimal::Decimal;
+use tokio_util::sync::CancellationToken;
+
+use super::screen::{Tone, cell, grouped, table};
+use super::setup::open_store;
+use super::usage::Reading;
+use super::{Context, Failure, accounts};
+use crate::accounts::Caller;
+use crate::billing::{Billed, Biller, InvoiceState, InvoiceSummary, Order};
+use crate::month::Month;
+use crate::snapshot::changes::Changes;
+
+const EXAMPLES: &str = "\
+Examples:
+  odometer bill --month 2026-11              every organization's invoice, once the month is counted
+  odometer bill --month 2026-11 --dry-run    what would be invoiced; nothing is written
+  odometer bill --month 2026-11 --org acme   one organization alone
+
+It may be run again at any moment: an organization gets one invoice of a month. Before every region
+has counted the whole month it leaves drafts, which have no number.";
+
+/// Invoices that the table shows; JSON has all of them.
+const SHOWN: usize = 50;
+
+/// Draft, finalize and collect a month's invoices; safe to run again at any moment
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Bill {
+    /// The UTC month to bill, such as 2026-11
+    #[arg(long, value_name = "YYYY-MM")]
+    month: Month,
+    /// One organization alone
+    #[arg(long, value_name = "ORG")]
+    org: Option<String>,
+    /// Show what would be invoiced and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Bill {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let biller = biller(context).await?;
+        let order = Order { month: self.month, only: self.org.as_deref(), dry_run: self.dry_run };
+        let billed = biller.bill(&Caller::operator(), order).await;
+        let billed = billed.with_context(|| format!("bill {}", self.month))?;
+        context.screen.print(&billed, for_people)
+    }
+}
+
+/// Reaches every server that billing needs.
+pub async fn biller(context: &Context) -> Result<Biller, Failure> {
+    let never = CancellationToken::new();
+    let stopped = || Failure::failed("bill: told to stop");
+    let store = open_store(context, &never).await?.ok_or_else(stopped)?;
+    let accounts = accounts::open(&context.config, &never).await?.ok_or_else(stopped)?;
+    let changes = Arc::new(Changes::new(false));
+    let clock = accounts.clock().clone();
+    let reading = Reading::new(&context.config, store, Some(accounts.clone()), &changes, &clock)?;
+    Ok(Biller::new(accounts, reading.deployments, context.config.price_book()?))
+}
+
+fn for_people(billed: &Billed) -> String {
+    let mut text = format!("{}: {}", billed.month, standing(billed));
+    if billed.invoices.is_empty() {
+        return text + "\nno organization gets an invoice";
+    }
+    let mut invoices = table(["ORGANIZATION", "INVOICE", "STATE", "CURRENCY", "TOTAL", "DUE"]);
+    for invoice in billed.invoices.iter().take(SHOWN) {
+        invoices.add_row([
+            cell(&invoice.organization, Tone::Plain),
+            cell(invoice.number.as_deref().unwrap_or("-"), Tone::Plain),
+            cell(invoice.state.as_str(), tone(invoice.state)),
+            cell(invoice.currency, Tone::Plain),
+            money(invoice.total),
+            money(invoice.amount_due),
+        ]);
+    }
+    text += &format!("\n\n{}\n", invoices.trim_fmt());
+    if let Some(more) = billed.invoices.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        text += &format!("… and {} more; --output json has all of them\n", grouped(more as u128));
+    }
+    text + "\n" + &totals(&billed.invoices)
+}
+
+fn standing(billed: &Billed) -> String {
+    let dry = if billed.dry_run { "dry run: nothing was written; " } else { "" };
+    match (&billed.waiting, billed.finalized) {
+        (Some(waiting), _) => {
+            let through = match waiting.complete_through {
+                Some(through) => format!("complete through {through}"),
+                None => "not known to be complete".to_owned(),
+            };
+            format!("{dry}drafts only: {} ({through})", waiting.reason)
+        }
+        (None, true) => format!("{dry}finalized, {} issued now", grouped(billed.issued as u128)),
+        (None, false) => format!("{dry}wholly counted: `odometer bill` would finalize it"),
+    }
+}
+
+fn tone(state: InvoiceState) -> Tone {
+    match state {
+        InvoiceState::Paid => Tone::Good,
+        InvoiceState::Open => Tone::Doubtful,
+        InvoiceState::Draft | InvoiceState::Void => Tone::Plain,
+    }
+}
+
+fn money(amount: Decimal) -> comfy_table::Cell {
+    cell(amount, Tone::Plain).set_alignment(comfy_table::CellAlignment::Right)
+}
+
+/// By currency: how many, what they sum up to, what is still to be paid.
+fn totals(invoices: &[InvoiceSummary]) -> String {
+    let mut sums: BTreeMap<_, (u128, Decimal, Decimal)> = BTreeMap::new();
+    for invoice in invoices {
+        let (count, total, due) = sums.entry(invoice.currency).or_default();
+        *count += 1;
+        *total = total.saturating_add(invoice.total);
+        *due = due.saturating_add(invoice.amount_due);
+    }
+    let line = |(currency, (count, total, due)): (&crate::rating::Currency, &(u128, Decimal, Decimal))| {
+        format!("{} invoices, total {currency} {total}, due {currency} {due}", grouped(*count))
+    };
+    sums.iter().map(line).collect::<Vec<_>>().join("\n")
+}
