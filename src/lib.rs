@@ -31,6 +31,8 @@ pub mod flush;
 pub mod snapshot;
 /// Invoices: a month's counts, priced, numbered and kept, so that they can be computed again.
 pub mod billing;
+/// An invoice as a PDF: the same digits, the same bytes.
+pub mod pdf;
 /// The audit and its own naive counting; dead letters again; topics by event key; what is wrong.
 pub mod audit;
 /// Realistic traffic into Kafka whose exact counts are known beforehand.
@@ -39,6 +41,8 @@ pub mod simulate;
 pub mod pipeline;
 /// The API: routes, roles, problems, limits, the listener.
 pub mod http;
+/// The pages: Billing & Usage for an organization's people, and the operator's.
+pub mod web;
 /// The configuration: a YAML file, then the environment, checked as a whole before anything runs.
 pub mod config;
 /// The command line: one file per command.

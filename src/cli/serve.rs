@@ -15,6 +15,7 @@ use crate::http::{self, App};
 use crate::snapshot::changes::Changes;
 use crate::snapshot::{Publisher, follow, watch_partitions};
 use crate::telemetry::{Readiness, start_metrics};
+use crate::web;
 
 /// Serve the HTTP API and publish usage snapshots
 #[derive(Debug, Args)]
@@ -66,7 +67,12 @@ pub async fn start(
     let drain = config.shutdown_timeout / 2;
     tracing::info!(listen = config.http.listen, "serving");
     tokio::join!(
-        http::serve(listener, http::app(app), shutdown.clone(), drain),
+        http::serve(
+            listener,
+            http::app_with(app, web::pages(config.web_settings())),
+            shutdown.clone(),
+            drain
+        ),
         join_all(following),
         accounts.run(shutdown.clone()),
         biller.run(shutdown.clone()),

@@ -1,12 +1,12 @@
 //! What each room is given: its own settings of plain types, secrets fetched.
 
-use super::{Config, ConfigError, Place, Problem, Secret, Start, Topic};
+use super::{Config, ConfigError, Payments, Place, Problem, Secret, Start, Topic};
 use crate::dedup::CacheSettings;
 use crate::event::Rules;
 use crate::snapshot::TopicSettings;
 use crate::snapshot::completeness::Acceptance;
 use crate::snapshot::deployment;
-use crate::{http, pipeline, source, store};
+use crate::{http, pipeline, source, store, web};
 
 impl Config {
     /// The counting rules of a configured topic; `None` where it is not configured.
@@ -140,6 +140,10 @@ impl Config {
             snapshot_interval: self.metering.snapshot_interval,
             rate: http::Settings::DEFAULT_RATE,
         })
+    }
+
+    pub fn web_settings(&self) -> web::Settings {
+        web::Settings { sandbox_payments: matches!(self.payments, Payments::Sandbox) }
     }
 
     pub fn clickhouse_password(&self) -> Result<String, ConfigError> {

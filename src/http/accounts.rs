@@ -80,7 +80,7 @@ pub fn page_of<T>(list: List<T>) -> Page<T> {
 
 impl App {
     /// The problem that the room's refusal is.
-    pub(super) fn refuse(&self, error: AccountError) -> Problem {
+    pub fn refuse(&self, error: AccountError) -> Problem {
         let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         match &error {
             AccountError::Database(cause) => {

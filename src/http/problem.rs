@@ -55,6 +55,15 @@ impl Problem {
         self.status
     }
 
+    pub fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// For people: what is wrong and what to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub fn slug(&self) -> &'static str {
         self.slug
     }

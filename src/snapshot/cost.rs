@@ -66,7 +66,7 @@ impl Bases {
 
 /// When within a month an organization used what.
 #[derive(Debug)]
-struct Basis {
+pub(super) struct Basis {
     /// What it was made for.
     periods: Vec<PlanPeriod>,
     services_changed_ms: Option<i64>,
@@ -174,17 +174,17 @@ impl MonthUsage for Billed<'_> {
 }
 
 /// What is to be rated.
-struct Bill<'a> {
-    account: &'a Account,
-    version: &'a PriceBookVersion,
-    month: Month,
-    now_ms: i64,
-    totals: &'a Totals,
+pub(super) struct Bill<'a> {
+    pub account: &'a Account,
+    pub version: &'a PriceBookVersion,
+    pub month: Month,
+    pub now_ms: i64,
+    pub totals: &'a Totals,
 }
 
 impl Bill<'_> {
     /// A trial shows no cost.
-    fn is_in_trial(&self) -> bool {
+    pub fn is_in_trial(&self) -> bool {
         self.account.trial_ends_ms(instant_of(self.month, self.now_ms)).is_some()
     }
 
@@ -196,13 +196,13 @@ impl Bill<'_> {
     }
 
     /// Whether what was used over the whole month is all that is asked for.
-    fn needs_basis(&self) -> Result<bool, SnapshotError> {
+    pub fn needs_basis(&self) -> Result<bool, SnapshotError> {
         let whole = [Span { from_ms: self.month.start_ms(), to_ms: self.month.end_ms() }];
         let steady = self.totals.services_changed_ms.is_none_or(|ms| ms <= self.month.start_ms());
         Ok(self.charged_spans()?.iter().any(|spans| spans[..] != whole || !steady))
     }
 
-    fn rate(&self, basis: Option<&Basis>) -> Result<Estimate, SnapshotError> {
+    pub fn rate(&self, basis: Option<&Basis>) -> Result<Estimate, SnapshotError> {
         let billed = Billed {
             month: self.month,
             now_ms: self.now_ms,
@@ -294,8 +294,16 @@ impl Snapshots {
         });
     }
 
-    /// A region that does not answer is missing here as it is in the figures, which say so.
     async fn read_basis(&self, bill: &Bill<'_>) -> Result<Arc<Basis>, SnapshotError> {
+        let basis = Arc::new(self.load_basis(bill).await?);
+        if let Some(plans) = self.plans() {
+            plans.bases.put(bill.key(), basis.clone());
+        }
+        Ok(basis)
+    }
+
+    /// A region that does not answer is missing here as it is in the figures, which say so.
+    pub(super) async fn load_basis(&self, bill: &Bill<'_>) -> Result<Basis, SnapshotError> {
         let read_at = clock::instant();
         let reads = self.deployments().map(|deployment| {
             let history = deployment.history(&bill.account.id, bill.month);
@@ -315,16 +323,12 @@ impl Snapshots {
             }
         }
         let spans = bill.charged_spans()?;
-        let basis = Arc::new(Basis {
+        Ok(Basis {
             periods: bill.account.periods.clone(),
             services_changed_ms: bill.totals.services_changed_ms,
             services: bill.totals.sum().services,
             parts: spans.into_iter().map(|spans| BasisPart::of(spans, &counts, &services)).collect(),
             read_at,
-        });
-        if let Some(plans) = self.plans() {
-            plans.bases.put(bill.key(), basis.clone());
-        }
-        Ok(basis)
+        })
     }
 }

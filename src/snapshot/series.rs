@@ -10,7 +10,8 @@ use crate::aggregate::ServiceRow;
 use crate::clock::Time;
 use crate::event::HOUR_MS;
 use crate::month::Month;
-use crate::store::{SeriesPoint, Window};
+use crate::store::SeriesPoint;
+pub use crate::store::Window;
 
 #[cfg(test)]
 mod tests;

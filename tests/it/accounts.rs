@@ -2,6 +2,7 @@
 
 mod api;
 mod on_postgres;
+mod pages;
 mod roles;
 pub mod world;
 mod year;

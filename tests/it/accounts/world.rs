@@ -11,13 +11,14 @@ use odometer::accounts::{self, Accounts};
 use odometer::aggregate::{BlockId, BlockKind, CountRow, Fold, LedgerRow, ServiceRow, Tally};
 use odometer::clock::Time;
 use odometer::event::{HOUR_MS, Lane, RulesHash};
-use odometer::http::{App, Settings, app};
+use odometer::http::{App, Settings, app_with};
 use odometer::rating::PriceBook;
 use odometer::snapshot::changes::Changes;
 use odometer::snapshot::completeness::Acceptance;
 use odometer::snapshot::{Deployment, FailPolicy, Plans, Snapshots, deployment, follow};
 use odometer::store::{Store, Watermark};
 use odometer::telemetry::Readiness;
+use odometer::web;
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
@@ -46,6 +47,24 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,
+}
+
+/// An answer that is no JSON.
+#[derive(Debug)]
+pub struct Text {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Text {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.bytes.clone()).expect("a text")
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a text"))
+    }
 }
 
 impl Answer {
@@ -100,7 +119,9 @@ impl World {
             App::new(settings, snapshots, accounts.clone(), readiness, metrics, clock, shutdown.clone());
         let lane = Lane { topic: "events".into(), topic_id: "AAAAAAAAAAAAAAAAAAAAAA".into(), partition: 0 };
         let _stop = shutdown.drop_guard();
-        Self { app: app(state), accounts, deployment, store, lane, tenure: rand::random(), blocks: 0, _stop }
+        let pages = web::pages(web::Settings { sandbox_payments: true });
+        let app = app_with(state, pages);
+        Self { app, accounts, deployment, store, lane, tenure: rand::random(), blocks: 0, _stop }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
@@ -109,6 +130,14 @@ impl World {
         let bytes = body.collect().await.expect("a whole body").to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// An answer that is no JSON.
+    pub async fn fetch(&self, request: Request<Body>) -> Text {
+        let response = self.app.clone().oneshot(request).await.expect("a router never fails");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a whole body").to_bytes();
+        Text { status: parts.status.as_u16(), headers: parts.headers, bytes: bytes.to_vec() }
     }
 
     /// The status and the slug of a refusal; a body that goes on is not read.

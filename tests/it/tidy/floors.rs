@@ -25,6 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "billing",
         &["event", "month", "clock", "telemetry", "aggregate", "rating", "accounts", "store", "snapshot"],
     ),
+    ("pdf", &["clock", "billing"]),
     ("audit", &["event", "month", "clock", "telemetry", "aggregate", "source", "store"]),
     ("simulate", &["event", "month", "clock"]),
     (
@@ -43,10 +44,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "store",
             "snapshot",
             "billing",
+            "pdf",
             "audit",
         ],
     ),
-    ("web", &["event", "month", "clock", "telemetry", "rating", "accounts", "snapshot", "billing", "http"]),
+    (
+        "web",
+        &["event", "month", "clock", "telemetry", "rating", "accounts", "snapshot", "billing", "pdf", "http"],
+    ),
 ];
 /// The top floor, which may import all rooms.
 const TOP: &[&str] = &["config", "cli"];
