@@ -42,12 +42,13 @@ pub trait Stores: Send + Sync {
     fn prepared(&self, block: BlockId)
     -> impl Future<Output = Result<Option<LedgerRow>, Self::Error>> + Send;
 
-    /// Partitions of the topic that have rows in the ledger.
-    fn topic_lanes(
+    /// How many partitions the lane's topic had when the first of them was counted; where this is
+    /// that first one, `partitions`, and so from now on.
+    fn first_partitions(
         &self,
-        topic: &str,
-        topic_id: &str,
-    ) -> impl Future<Output = Result<Vec<i32>, Self::Error>> + Send;
+        lane: &Lane,
+        partitions: i32,
+    ) -> impl Future<Output = Result<i32, Self::Error>> + Send;
 
     /// Offsets of the lane that no roll may cross: a month was closed there.
     fn closed_offsets(&self, lane: &Lane) -> impl Future<Output = Result<Vec<i64>, Self::Error>> + Send;
@@ -109,8 +110,8 @@ impl Stores for Store {
         Self::prepared(self, block).await
     }
 
-    async fn topic_lanes(&self, topic: &str, topic_id: &str) -> Result<Vec<i32>, StoreError> {
-        Self::topic_lanes(self, topic, topic_id).await
+    async fn first_partitions(&self, lane: &Lane, partitions: i32) -> Result<i32, StoreError> {
+        Self::first_partitions(self, lane, partitions).await
     }
 
     async fn closed_offsets(&self, lane: &Lane) -> Result<Vec<i64>, StoreError> {

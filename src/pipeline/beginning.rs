@@ -22,6 +22,8 @@ pub struct Beginner<'a, S> {
 #[derive(Clone, Debug)]
 pub struct LaneState {
     pub lane: Lane,
+    /// Of its topic.
+    pub partitions: i32,
     pub committed: Option<Committed>,
     /// The first offset that the log still has.
     pub log_start: i64,
@@ -75,16 +77,16 @@ impl<S: Stores> Beginner<'_, S> {
         if let Some(end) = taken.end() {
             return Ok(end.max(state.log_start));
         }
-        let lane = &state.lane;
-        let siblings = self
+        // Asked for whatever `start` says: it may say something else when partitions are added.
+        let first_partitions = self
             .store
-            .topic_lanes(&lane.topic, &lane.topic_id)
+            .first_partitions(&state.lane, state.partitions)
             .await
             .map_err(|error| IngestError::TakeOver(error.to_string()))?;
         // A partition that was added later holds nothing that anyone chose to pass over.
-        let is_first_start = siblings.iter().all(|partition| *partition == lane.partition);
+        let is_original = state.lane.partition < first_partitions;
         Ok(match self.start {
-            Start::Latest if is_first_start => state.log_end,
+            Start::Latest if is_original => state.log_end,
             _ => state.log_start,
         })
     }

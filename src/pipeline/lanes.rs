@@ -55,7 +55,7 @@ impl Grounds<'_> {
             rules,
             start: self.settings.kafka.start,
         };
-        let state = LaneState { lane, committed, log_start, log_end };
+        let state = LaneState { lane, partitions: topic.partitions, committed, log_start, log_end };
         let begun = beginner.begin(&state, rand::random()).await?;
         let (lane, taken) = (&state.lane, &begun.taken);
         self.fence.hold(&taken.tenure);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ffi::{self, ErrorCode, Handle, Message, Queue, RawRebalance};
+use super::ffi::{self, Described, ErrorCode, Handle, Message, Queue, RawRebalance};
 use super::{KafkaError, REQUEST_TIMEOUT, Settings};
 use crate::event::{Lane, Record};
 
@@ -51,6 +51,7 @@ pub struct Committed {
 pub struct TopicDescription {
     pub name: String,
     pub topic_id: Arc<str>,
+    pub partitions: i32,
 }
 
 impl Client {
@@ -113,12 +114,12 @@ impl Client {
             .map_err(|cause| KafkaError { action: format!("{action} {} partitions", lanes.len()), cause })
     }
 
-    /// The name and id of each topic.
+    /// The name, id and number of partitions of each topic.
     pub fn describe_topics(&self, topics: &[String]) -> Result<Vec<TopicDescription>, KafkaError> {
         describe(&self.handle, topics)?
             .into_iter()
-            .map(|(name, id, error)| match error {
-                None => Ok(TopicDescription { name, topic_id: id.into() }),
+            .map(|Described { name, id, partitions, error }| match error {
+                None => Ok(TopicDescription { name, topic_id: id.into(), partitions }),
                 Some(cause) => Err(not_described(topics, format!("{name}: {cause}"))),
             })
             .collect()
@@ -169,14 +170,13 @@ impl Watermarks {
     pub fn describe_topics(&self, topics: &[String]) -> Result<Vec<(String, Arc<str>)>, KafkaError> {
         Ok(describe(&self.0, topics)?
             .into_iter()
-            .filter(|(_, _, error)| error.is_none())
-            .map(|(name, id, _)| (name, id.into()))
+            .filter(|topic| topic.error.is_none())
+            .map(|topic| (topic.name, topic.id.into()))
             .collect())
     }
 }
 
-/// (name, topic id, error) of each topic.
-fn describe(handle: &Handle, topics: &[String]) -> Result<Vec<(String, String, Option<String>)>, KafkaError> {
+fn describe(handle: &Handle, topics: &[String]) -> Result<Vec<Described>, KafkaError> {
     handle.describe_topics(topics, REQUEST_TIMEOUT).map_err(|cause| not_described(topics, cause))
 }
 

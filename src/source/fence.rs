@@ -73,7 +73,7 @@ impl Member for Handle {
 
     fn topic_id(&self, topic: &str) -> Result<Option<String>, String> {
         let described = self.describe_topics(&[topic.to_owned()], REQUEST_TIMEOUT)?;
-        Ok(described.into_iter().find(|(_, _, error)| error.is_none()).map(|(_, id, _)| id))
+        Ok(described.into_iter().find(|topic| topic.error.is_none()).map(|topic| topic.id))
     }
 
     fn commit(&self, topic: &str, partition: i32, offset: i64, metadata: &str) -> Result<(), ErrorCode> {

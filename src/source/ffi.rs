@@ -313,11 +313,7 @@ impl Handle {
     }
 
     /// (name, topic id, error) of each topic.
-    pub fn describe_topics(
-        &self,
-        topics: &[String],
-        timeout: Duration,
-    ) -> Result<Vec<(String, String, Option<String>)>, String> {
+    pub fn describe_topics(&self, topics: &[String], timeout: Duration) -> Result<Vec<Described>, String> {
         let names = topics.iter().map(|topic| c_string(topic)).collect::<Result<Vec<_>, _>>()?;
         let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: every object is destroyed once, the result is read before its event is destroyed.
@@ -365,9 +361,16 @@ impl Drop for Handle {
     }
 }
 
-unsafe fn read_descriptions(
-    event: *mut sys::rd_kafka_event_t,
-) -> Result<Vec<(String, String, Option<String>)>, String> {
+/// What the brokers say of a topic.
+pub struct Described {
+    pub name: String,
+    pub id: String,
+    pub partitions: i32,
+    /// Why there is no id: it does not exist, or may not be described.
+    pub error: Option<String>,
+}
+
+unsafe fn read_descriptions(event: *mut sys::rd_kafka_event_t) -> Result<Vec<Described>, String> {
     if event.is_null() {
         return Err("no answer".into());
     }
@@ -385,13 +388,16 @@ unsafe fn read_descriptions(
                 let error = sys::rd_kafka_TopicDescription_error(topic);
                 let code = sys::rd_kafka_error_code(error);
                 let name = text(sys::rd_kafka_TopicDescription_name(topic));
+                let mut partitions = 0;
+                sys::rd_kafka_TopicDescription_partitions(topic, &mut partitions);
+                let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
                 if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
                     let id = sys::rd_kafka_TopicDescription_topic_id(topic);
                     // As Kafka prints it: URL-safe, which librdkafka's text is not.
                     let id = text(sys::rd_kafka_Uuid_base64str(id)).replace('/', "_").replace('+', "-");
-                    (name, id, None)
+                    Described { name, id, partitions, error: None }
                 } else {
-                    (name, String::new(), Some(describe(code)))
+                    Described { name, id: String::new(), partitions, error: Some(describe(code)) }
                 }
             })
             .collect())

@@ -86,17 +86,6 @@ impl Store {
         Ok(History { rows, greatest_token, group })
     }
 
-    /// The partitions of a topic that have a history.
-    pub async fn topic_lanes(&self, topic: &str, topic_id: &str) -> Result<Vec<i32>, StoreError> {
-        let query = self
-            .client
-            .query(TOPIC_LANES)
-            .param("topic", topic)
-            .param("topic_id", topic_id)
-            .with_setting("select_sequential_consistency", "1");
-        fetch(query, || format!("read lanes of topic {topic}")).await
-    }
-
     /// The ledger row that was prepared for a block.
     pub async fn prepared(&self, block: BlockId) -> Result<Option<LedgerRow>, StoreError> {
         let query = self
@@ -179,10 +168,6 @@ const LANE_ROWS: &str = "
     SELECT ?fields FROM published
     WHERE topic = {topic:String} AND topic_id = {topic_id:String} AND partition = {partition:Int32}
     ORDER BY published_at";
-const TOPIC_LANES: &str = "
-    SELECT DISTINCT partition FROM published
-    WHERE topic = {topic:String} AND topic_id = {topic_id:String}
-    ORDER BY partition";
 const COUNTS_OF_BLOCKS: &str = concat!(with_blocks!(), "SELECT ?fields FROM counts WHERE ", among_blocks!());
 const SERVICES_OF_BLOCKS: &str =
     concat!(with_blocks!(), "SELECT ?fields FROM service_changes WHERE ", among_blocks!());

@@ -98,6 +98,12 @@ SETTINGS {DURABLE}"
     topic LowCardinality(String), topic_id LowCardinality(String), partition Int32, token UInt64
 ) ENGINE = ReplacingMergeTree(token) ORDER BY (topic, topic_id, partition) SETTINGS {DURABLE}"
         ),
+        // Partitions beyond the least number were added later, and are read from their beginning.
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.topics (
+    topic LowCardinality(String), topic_id LowCardinality(String), partitions Int32
+) ENGINE = MergeTree ORDER BY (topic, topic_id) SETTINGS {DURABLE}"
+        ),
         format!(
             "CREATE TABLE IF NOT EXISTS {database}.rules (hash UInt128, rules String)
 ENGINE = ReplacingMergeTree ORDER BY hash SETTINGS {DURABLE}"

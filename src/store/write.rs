@@ -8,7 +8,7 @@ use clickhouse::query::Query;
 use serde::{Deserialize, Serialize};
 
 use super::blocks::{among_blocks, blocks_of, with_blocks};
-use super::client::{INSERT_SETTINGS, execute, fetch, within};
+use super::client::{INSERT_SETTINGS, QUERY_TIMEOUT, execute, fetch, within};
 use super::partition::Partition;
 use super::rows::{CountRecord, LedgerRecord, ServiceRecord};
 use super::{Store, StoreError};
@@ -31,6 +31,13 @@ struct ClaimRecord {
     topic_id: String,
     partition: i32,
     token: u64,
+}
+
+#[derive(Row, Serialize, Deserialize)]
+struct TopicRecord {
+    topic: String,
+    topic_id: String,
+    partitions: i32,
 }
 
 #[derive(Row, Deserialize)]
@@ -97,6 +104,28 @@ impl Store {
         };
         let action = || format!("claim {lane} with token {token}");
         self.insert::<ClaimRecord>("claims", std::iter::once(record), action).await
+    }
+
+    /// How many partitions the lane's topic had when the first of them was counted. Where nobody has
+    /// said so yet, it is `partitions`; of several who say it at once the least holds.
+    pub async fn first_partitions(&self, lane: &Lane, partitions: i32) -> Result<i32, StoreError> {
+        if let Some(first) = self.known_partitions(lane).await? {
+            return Ok(first);
+        }
+        let (topic, topic_id) = (lane.topic.to_string(), lane.topic_id.to_string());
+        let record = TopicRecord { topic, topic_id, partitions };
+        let action = || format!("store how many partitions topic {} has", lane.topic);
+        self.insert::<TopicRecord>("topics", std::iter::once(record), action).await?;
+        Ok(self.known_partitions(lane).await?.unwrap_or(partitions))
+    }
+
+    async fn known_partitions(&self, lane: &Lane) -> Result<Option<i32>, StoreError> {
+        let query = of_lane(self.client.query(FIRST_PARTITIONS), lane)
+            .with_setting("select_sequential_consistency", "1")
+            .fetch_one::<i32>();
+        let action = || format!("read how many partitions topic {} had", lane.topic);
+        let first = within(QUERY_TIMEOUT, action, query).await?;
+        Ok((first > 0).then_some(first))
     }
 
     /// Puts what was prepared under the row's block id into the ledger. May be repeated: readers
@@ -257,6 +286,10 @@ const LATER_OWNER: &str = "the lane has a later owner";
 /// 0 where nobody has claimed the lane.
 pub(super) const GREATEST_CLAIM: &str = "SELECT max(token) FROM claims
     WHERE topic = {topic:String} AND topic_id = {topic_id:String} AND partition = {partition:Int32}";
+
+/// 0 where nobody has said it.
+const FIRST_PARTITIONS: &str = "SELECT min(partitions) FROM topics
+    WHERE topic = {topic:String} AND topic_id = {topic_id:String}";
 
 pub(super) fn of_lane(query: Query, lane: &Lane) -> Query {
     query.param("topic", &*lane.topic).param("topic_id", &*lane.topic_id).param("partition", lane.partition)

@@ -8,6 +8,7 @@ mod count;
 mod faults;
 mod figures;
 mod http;
+mod latest;
 mod mutations;
 mod oracle;
 mod paused;

@@ -81,10 +81,10 @@ impl Stores for SimStore {
         Ok(Vec::new())
     }
 
-    async fn topic_lanes(&self, topic: &str, topic_id: &str) -> Result<Vec<i32>, String> {
-        match self.call(Request::TopicLanes { topic: topic.into(), topic_id: topic_id.into() }).await? {
-            Answer::Lanes(lanes) => Ok(lanes),
-            other => unreachable!("{other:?} to a topic's lanes"),
+    async fn first_partitions(&self, lane: &Lane, partitions: i32) -> Result<i32, String> {
+        match self.call(Request::FirstPartitions { lane: lane.clone(), partitions }).await? {
+            Answer::Partitions(partitions) => Ok(partitions),
+            other => unreachable!("{other:?} to a topic's partitions"),
         }
     }
 

@@ -165,7 +165,9 @@ fn serve(state: &mut State, request: &Request) -> Answer {
         }
         Request::History(lane) => Answer::History(state.database.history(lane)),
         Request::Prepared(block) => Answer::Row(state.database.prepared.get(block).cloned().map(Box::new)),
-        Request::TopicLanes { topic, topic_id } => Answer::Lanes(state.database.topic_lanes(topic, topic_id)),
+        Request::FirstPartitions { lane, partitions } => {
+            Answer::Partitions(state.database.first_partitions(lane, *partitions))
+        }
         Request::Rules(hash) => Answer::Rules(state.database.rules.get(hash).cloned()),
         Request::StoreRules(rules) => {
             for rules in rules {

@@ -2,6 +2,7 @@
 //! or twice, until somebody collects it as garbage.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use odometer::aggregate::{BlockId, BlockKind, CountRow, Fold, LedgerRow, ServiceRow};
 use odometer::event::{Lane, Rules, RulesHash};
@@ -18,6 +19,8 @@ pub struct Database {
     pub ledger: Vec<Listed>,
     /// The greatest token that each lane was claimed with.
     pub claims: HashMap<Lane, u64>,
+    /// Of each topic's id, when it was counted first.
+    pub partitions: HashMap<Arc<str>, i32>,
     pub rules: BTreeMap<RulesHash, Rules>,
     /// How many ledger rows there were when garbage was collected last; no copy is older.
     pub collected: usize,
@@ -120,15 +123,8 @@ impl Database {
         History { rows, greatest_token, group }
     }
 
-    pub fn topic_lanes(&self, topic: &str, topic_id: &str) -> Vec<i32> {
-        let partitions: BTreeSet<i32> = self
-            .ledger
-            .iter()
-            .map(|listed| &listed.row.lane)
-            .filter(|lane| &*lane.topic == topic && &*lane.topic_id == topic_id)
-            .map(|lane| lane.partition)
-            .collect();
-        partitions.into_iter().collect()
+    pub fn first_partitions(&mut self, lane: &Lane, partitions: i32) -> i32 {
+        *self.partitions.entry(Arc::clone(&lane.topic_id)).or_insert(partitions)
     }
 
     /// The rows that count now.

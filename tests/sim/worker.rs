@@ -229,15 +229,16 @@ impl Session {
             Answer::Bounds { start, end } => (start, end),
             other => return Err(format!("read watermarks: {other:?}")),
         };
-        let (tenure_id, rules) = {
+        let (tenure_id, rules, partitions) = {
             let mut state = self.world.lock();
             let topic = state.topic_index(place.0);
-            (state.chance.id(), self.variants[topic].rules())
+            let partitions = state.topics[topic].partitions.len() as i32;
+            (state.chance.id(), self.variants[topic].rules(), partitions)
         };
         let store = SimStore { world: self.world.clone() };
         let beginner =
             Beginner { store: &store, cache: &self.cache, group: GROUP, rules: &rules, start: self.start };
-        let state = LaneState { lane: lane.clone(), committed, log_start, log_end };
+        let state = LaneState { lane: lane.clone(), partitions, committed, log_start, log_end };
         let begun = beginner.begin(&state, tenure_id).await.map_err(|error| error.to_string())?;
         let read_from = begun.read_from;
         self.open(place, lane, begun, rules, store);

@@ -148,7 +148,7 @@ pub enum Request {
     Publish { block: BlockId, token: u64 },
     History(Lane),
     Prepared(BlockId),
-    TopicLanes { topic: String, topic_id: String },
+    FirstPartitions { lane: Lane, partitions: i32 },
     Rules(RulesHash),
     StoreRules(Vec<Rules>),
     Letters(Vec<(Lane, i64, u32)>),
@@ -167,7 +167,7 @@ pub enum Answer {
     Quantity(u128),
     History(History),
     Row(Option<Box<LedgerRow>>),
-    Lanes(Vec<i32>),
+    Partitions(i32),
     Rules(Option<Rules>),
     Committed(Option<Committed>),
     Bounds {

@@ -1,7 +1,7 @@
 //! What other rooms read: one organization, everyone, series, watermarks, rules.
 
 use odometer::aggregate::{CountRow, Fold, LedgerRow};
-use odometer::event::{Format, Rules};
+use odometer::event::{Format, Lane, Rules};
 use odometer::store::{SeriesPoint, SeriesQuery, Store, Watermark, Window};
 
 use super::{NOVEMBER_HOUR, NOVEMBER_MS, Writer, calls, count, greatest, servers, user};
@@ -174,18 +174,16 @@ async fn hostile_names_are_only_names() {
     Writer::new(&store, name, 0).live(&[calls(name, 3), count(name, "m'", NOVEMBER_HOUR, 4)]).await;
     let rows = store.counts_of_organization(name, 0..DECEMBER_HOUR).await.unwrap();
     assert_eq!(rows, [calls(name, 3), count(name, "m'", NOVEMBER_HOUR, 4)]);
-    assert_eq!(store.topic_lanes(name, "AAAAAAAAAAAAAAAAAAAAAA").await.unwrap(), [0]);
 }
 
 #[tokio::test]
-async fn lanes_of_a_topic_are_those_with_history() {
-    let (store, _) = servers::new_store("lanes").await;
-    for partition in [4, 0] {
-        Writer::new(&store, "topic", partition).live(&[]).await;
-    }
-    Writer::new(&store, "other", 1).live(&[]).await;
-    assert_eq!(store.topic_lanes("topic", "AAAAAAAAAAAAAAAAAAAAAA").await.unwrap(), [0, 4]);
-    assert_eq!(store.topic_lanes("topic", "another-id").await.unwrap(), Vec::<i32>::new());
+async fn a_topic_s_first_number_of_partitions_stays() {
+    let (store, _) = servers::new_store("partitions").await;
+    let lane =
+        |topic_id: &str, partition| Lane { topic: "topic".into(), topic_id: topic_id.into(), partition };
+    assert_eq!(store.first_partitions(&lane("one", 3), 4).await.unwrap(), 4);
+    assert_eq!(store.first_partitions(&lane("one", 7), 8).await.unwrap(), 4);
+    assert_eq!(store.first_partitions(&lane("another", 7), 8).await.unwrap(), 8);
 }
 
 #[tokio::test]

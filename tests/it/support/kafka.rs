@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -32,9 +32,23 @@ pub fn create_compacted_topic(name: &str) {
     create(&NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact"));
 }
 
+/// `partitions`: how many there are from now on.
+pub fn add_partitions(topic: &str, partitions: i32) {
+    let wanted = usize::try_from(partitions).expect("a number of partitions");
+    let (admin, options) = admin();
+    let asked = block_on(admin.create_partitions([&NewPartitions::new(topic, wanted)], &options));
+    for result in asked.expect("ask Kafka to add partitions") {
+        result.unwrap_or_else(|(topic, error)| panic!("add partitions to {topic}: {error}"));
+    }
+}
+
+fn admin() -> (AdminClient<DefaultClientContext>, AdminOptions) {
+    let admin = client().create().expect("a Kafka admin client");
+    (admin, AdminOptions::new().operation_timeout(Some(PATIENCE)))
+}
+
 fn create(topic: &NewTopic<'_>) {
-    let admin: AdminClient<DefaultClientContext> = client().create().expect("a Kafka admin client");
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let (admin, options) = admin();
     let results = block_on(admin.create_topics([topic], &options)).expect("ask Kafka to create a topic");
     for result in results {
         result.unwrap_or_else(|(topic, error)| panic!("create topic {topic}: {error}"));
