@@ -117,6 +117,22 @@ ensure_cached() {
   exec {lock}>&-
 }
 
+# --- A browser -------------------------------------------------------------------
+
+# ensure_browser: a Chromium and what drives it, for the tests of the pages.
+ensure_browser() {
+  ensure_commands chromium:chromium node:nodejs npm:npm pdftotext:poppler-utils
+  local lock=$repository/tests/browser/package-lock.json name
+  name=browser-$(sha256sum "$lock" | cut -c 1-16)
+  ensure_cached "$name" install_browser_modules
+  export ODOMETER_BROWSER_MODULES=$cache/$name/node_modules
+}
+
+install_browser_modules() {
+  cp "$repository"/tests/browser/package{,-lock}.json "$1"
+  npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --loglevel error >&2
+}
+
 # --- Children and signals -----------------------------------------------------
 
 # `trap` in bash waits for the command in the foreground. Long ones run through this, in a process

@@ -103,6 +103,14 @@ impl Accounts {
         let events = rows.iter().map(read).collect::<DatabaseResult<Vec<_>>>()?;
         Ok(page.list(events, |event| event.id.clone()))
     }
+
+    /// The latest events of a channel, the latest first.
+    pub async fn latest_events(&self, channel: Channel, most: u32) -> AccountResult<Vec<OutboxEvent>> {
+        let sql = "SELECT id, type, organization, created_ms, body, state, attempts, last_error
+                   FROM outbox WHERE channel = $1 ORDER BY id DESC LIMIT $2";
+        let rows = self.database.fetch_all(sql, values![channel.as_str(), i64::from(most)]).await?;
+        Ok(rows.iter().map(read).collect::<DatabaseResult<Vec<_>>>()?)
+    }
 }
 
 fn read(row: &Row) -> DatabaseResult<OutboxEvent> {

@@ -69,7 +69,7 @@ pub async fn start(
     tokio::join!(
         http::serve(
             listener,
-            http::app_with(app, web::pages(config.web_settings())),
+            http::app_with(app, web::pages(config.web_settings()?)),
             shutdown.clone(),
             drain
         ),

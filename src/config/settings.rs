@@ -142,8 +142,11 @@ impl Config {
         })
     }
 
-    pub fn web_settings(&self) -> web::Settings {
-        web::Settings { sandbox_payments: matches!(self.payments, Payments::Sandbox) }
+    pub fn web_settings(&self) -> Result<web::Settings, ConfigError> {
+        Ok(web::Settings {
+            sandbox_payments: matches!(self.payments, Payments::Sandbox),
+            kafka: Some(self.source_settings()?),
+        })
     }
 
     pub fn clickhouse_password(&self) -> Result<String, ConfigError> {

@@ -91,6 +91,18 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+/// How much the client likes the best of some media ranges: 0 (not at all) to 1.
+pub fn quality(headers: &HeaderMap, wanted: &[&str]) -> f32 {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let weight = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next()?.to_ascii_lowercase();
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).unwrap_or("1");
+        wanted.contains(&name.as_str()).then(|| weight.parse::<f32>().unwrap_or(0.0))
+    };
+    accepted.flat_map(|value| value.split(',')).filter_map(weight).fold(0.0, f32::max)
+}
+
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {

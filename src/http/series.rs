@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Query, Readable, invalid_query};
+use super::extract::{Query, Readable, invalid_query, quality};
 use super::page::{Page, decode_cursor, page_limit};
 use super::{App, Problem};
 use crate::clock::Time;
@@ -220,22 +220,7 @@ fn hours_between(from: i64, to: i64) -> Result<Range<u32>, Problem> {
 
 /// Whether CSV is what the client likes best.
 fn prefers_csv(headers: &HeaderMap) -> bool {
-    let accepted: Vec<&str> = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .collect();
-    let quality = |wanted: [&str; 2]| {
-        let weight = |range: &&str| {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next()?.to_ascii_lowercase();
-            let weight = parts.find_map(|part| part.strip_prefix("q=")).unwrap_or("1");
-            wanted.contains(&name.as_str()).then(|| weight.parse::<f32>().unwrap_or(0.0))
-        };
-        accepted.iter().filter_map(weight).fold(0.0, f32::max)
-    };
-    quality(["text/csv", "text/*"]) > quality(["application/json", "*/*"])
+    quality(headers, &["text/csv", "text/*"]) > quality(headers, &["application/json", "*/*"])
 }
 
 fn csv_page(page: &Page<Point>, uri: &Uri) -> Response {

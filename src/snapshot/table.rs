@@ -272,6 +272,17 @@ impl Table {
         self.organizations.get(organization).map(|held| held.totals(month))
     }
 
+    /// Every organization's value of a meter in a month that the table holds, in no order.
+    pub fn for_each(&self, month: Month, meter: &str, mut visit: impl FnMut(&Arc<str>, u128)) {
+        for entry in &self.organizations {
+            let used = entry.usage.iter().filter(|(key, _)| key.month == month && &*key.meter == meter);
+            let value = used.map(|(_, amount)| amount.value()).sum();
+            if value > 0 {
+                visit(entry.key(), value);
+            }
+        }
+    }
+
     pub fn organizations(&self) -> impl Iterator<Item = Arc<str>> + '_ {
         self.organizations.iter().map(|entry| entry.key().clone())
     }

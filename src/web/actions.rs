@@ -20,7 +20,7 @@ use crate::http::{App, Problem};
 /// What every action needs to answer.
 pub struct Acting {
     app: App,
-    settings: Settings,
+    settings: Arc<Settings>,
     charts: Arc<Charts>,
     visitor: Visitor,
 }
@@ -48,7 +48,7 @@ impl Acting {
 
     async fn refused(self, error: AccountError) -> Result<Response, Refusal> {
         let problem = self.app.refuse(error);
-        billing::again(&self.app, self.settings, self.charts, &self.visitor, &problem).await
+        billing::again(&self.app, &self.settings, self.charts, &self.visitor, &problem).await
     }
 }
 
@@ -62,7 +62,7 @@ pub async fn set_plan(acting: Acting, Form(form): Form<PlanForm>) -> Result<Resp
     let changed = app.accounts().set_plan(&visitor.caller(), &visitor.organization, form.plan).await;
     match changed {
         Err(error @ AccountError::PaymentMethodRequired { .. }) => {
-            change::ask(app, *settings, visitor, form.plan, Some(&app.refuse(error))).await
+            change::ask(app, settings, visitor, form.plan, Some(&app.refuse(error))).await
         }
         changed => acting.end(changed, form.plan.as_str()).await,
     }

@@ -16,9 +16,10 @@ use super::chart::{Chart, Charts};
 use super::figures::{self, Figures};
 use super::prices::plan_name;
 use super::visitor::{Organization, Refusal, Visitor};
-use super::{Settings, document, forms, methods, sales, sign_in, text};
+use super::{Settings, document, forms, invoices, methods, sales, sign_in, text};
 use crate::accounts::payment_method::PaymentMethod;
 use crate::accounts::{OrganizationAnswer, Page, Status};
+use crate::billing::Invoice;
 use crate::clock::Time;
 use crate::event::{API_CALLS, Plan};
 use crate::http::{App, Problem};
@@ -47,6 +48,8 @@ pub struct View {
     pub calls: Option<Entitlement>,
     pub whole_month: Option<Estimate>,
     pub methods: Vec<PaymentMethod>,
+    /// The latest month first.
+    pub invoices: Vec<Invoice>,
 }
 
 impl View {
@@ -61,7 +64,11 @@ impl View {
         };
         let methods = accounts.payment_methods(organization, &Page::new(None, None)).await;
         let methods = methods.map_err(|error| app.refuse(error))?.data;
-        Ok(Self { now: app.clock().now(), account, usage, calls, whole_month, methods })
+        let invoices = match account.plan {
+            Plan::Enterprise => Vec::new(),
+            Plan::Free | Plan::Plus => invoices::latest(app, organization).await?,
+        };
+        Ok(Self { now: app.clock().now(), account, usage, calls, whole_month, methods, invoices })
     }
 
     pub fn figures(&self) -> Figures<'_> {
@@ -88,7 +95,7 @@ pub async fn whole_month(app: &App, organization: &str) -> Result<Option<Estimat
 pub async fn page(
     State(app): State<App>,
     Extension(charts): Extension<Arc<Charts>>,
-    Extension(settings): Extension<Settings>,
+    Extension(settings): Extension<Arc<Settings>>,
     Query(query): Query<PageQuery>,
     mut parts: PageParts,
 ) -> Result<Response, Refusal> {
@@ -100,7 +107,7 @@ pub async fn page(
     let visitor: Visitor = parts.extract(&app).await?;
     let view = View::read(&app, &organization).await?;
     let notice = query.done.as_deref().and_then(notice);
-    let whole = render(&visitor, &view, settings, notice, None);
+    let whole = render(&visitor, &view, &settings, notice, None);
     Ok(in_parts(app, charts, organization, whole))
 }
 
@@ -128,7 +135,7 @@ impl PageParts {
 /// The page again, with what went wrong on top.
 pub async fn again(
     app: &App,
-    settings: Settings,
+    settings: &Settings,
     charts: Arc<Charts>,
     visitor: &Visitor,
     problem: &Problem,
@@ -198,7 +205,7 @@ pub fn bar(visitor: &Visitor, name: &str) -> Markup {
 fn render(
     visitor: &Visitor,
     view: &View,
-    settings: Settings,
+    settings: &Settings,
     notice: Option<&str>,
     problem: Option<&Problem>,
 ) -> Markup {
@@ -232,20 +239,18 @@ fn render(
             div id=(CHART) { (CHART_HERE) }
             details {
                 summary { "Show as a table" }
-                div.scroll tabindex="0" role="region" aria-label="API calls by day, as a table"
-                    id=(DAYS) { (DAYS_HERE) }
+                div id=(DAYS) { (DAYS_HERE) }
             }
         }
         section.card aria-labelledby="costs" {
             h2 #costs { "Cost so far" }
-            div.scroll tabindex="0" role="region" aria-label="Cost so far" id=(figures::BREAKDOWN) {
-                (figures.breakdown())
-            }
-            div.scroll tabindex="0" role="region" aria-label="Usage by region" id=(figures::BY_REGION) {
-                (figures::regions(&view.usage))
-            }
+            div id=(figures::BREAKDOWN) { (figures.breakdown()) }
+            div id=(figures::BY_REGION) { (figures::regions(&view.usage)) }
         }
-        @if view.account.plan != Plan::Enterprise { (methods::section(visitor, view, settings)) }
+        @if view.account.plan != Plan::Enterprise {
+            (methods::section(visitor, view, settings))
+            (invoices::section(visitor, view))
+        }
         (sales::section(visitor, view))
     };
     document::page("Billing & usage", &bar(visitor, &view.account.name), &content)

@@ -1,5 +1,7 @@
 //! What a change of plan means and costs, before it is made.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -24,17 +26,17 @@ pub struct ChangePath {
 /// The question before the change.
 pub async fn page(
     State(app): State<App>,
-    Extension(settings): Extension<Settings>,
+    Extension(settings): Extension<Arc<Settings>>,
     Path(ChangePath { plan }): Path<ChangePath>,
     visitor: Visitor,
 ) -> Result<Response, Refusal> {
-    ask(&app, settings, &visitor, plan, None).await
+    ask(&app, &settings, &visitor, plan, None).await
 }
 
 /// The question, with what went wrong on top.
 pub async fn ask(
     app: &App,
-    settings: Settings,
+    settings: &Settings,
     visitor: &Visitor,
     plan: Plan,
     problem: Option<&Problem>,
@@ -71,7 +73,7 @@ fn title(view: &View, plan: Plan) -> &'static str {
 
 fn question(
     app: &App,
-    settings: Settings,
+    settings: &Settings,
     visitor: &Visitor,
     view: &View,
     plan: Plan,

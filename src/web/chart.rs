@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use maud::{Markup, html};
 
+use super::figures::scrolling;
 use super::text::{data, day, number};
 use crate::clock::{self, Time};
 use crate::event::API_CALLS;
@@ -187,7 +188,7 @@ impl Chart {
     /// What the bars say, in numbers; the latest day first.
     pub fn table(&self) -> Markup {
         let several = self.days.len() > 1;
-        html! {
+        let table = html! {
             table {
                 caption.hidden { "API calls by day and region, in UTC days" }
                 thead {
@@ -211,7 +212,8 @@ impl Chart {
                     }
                 }
             }
-        }
+        };
+        scrolling("API calls by day, as a table", &table)
     }
 }
 

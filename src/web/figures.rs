@@ -124,7 +124,7 @@ impl Figures<'_> {
             return html! { p.empty { (words) } };
         }
         let cell = |amount: Decimal| html! { data value=(amount) { (money(amount, *currency)) } };
-        html! {
+        let table = html! {
             table {
                 caption.hidden { "Estimated cost of the month so far" }
                 thead {
@@ -150,8 +150,14 @@ impl Figures<'_> {
                     }
                 }
             }
-        }
+        };
+        scrolling("Cost, line by line", &table)
     }
+}
+
+/// A table that may be wider than a phone; the keyboard scrolls it too.
+pub fn scrolling(name: &str, table: &Markup) -> Markup {
+    html! { div.scroll tabindex="0" role="region" aria-label=(name) { (table) } }
 }
 
 /// By region, where there is more than one or one is silent.
@@ -161,7 +167,7 @@ pub fn regions(usage: &Usage) -> Markup {
         return html! {};
     }
     let value = |meters: &Meters, meter: &str| data(meters.get(meter).unwrap_or(0));
-    html! {
+    let table = html! {
         table {
             caption.hidden { "Usage by region" }
             thead {
@@ -190,7 +196,8 @@ pub fn regions(usage: &Usage) -> Markup {
                 }
             }
         }
-    }
+    };
+    scrolling("Usage by region", &table)
 }
 
 fn tile(name: &str, value: u128) -> Markup {

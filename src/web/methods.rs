@@ -29,7 +29,7 @@ pub fn sandbox_method(name: &str, now: Time) -> Option<NewPaymentMethod> {
     })
 }
 
-pub fn section(visitor: &Visitor, view: &View, settings: Settings) -> Markup {
+pub fn section(visitor: &Visitor, view: &View, settings: &Settings) -> Markup {
     html! {
         section.card aria-labelledby="methods" {
             h2 #methods { "Payment methods" }
@@ -76,7 +76,7 @@ fn row(visitor: &Visitor, view: &View, method: &PaymentMethod) -> Markup {
 }
 
 /// Sets a method up; `then` names the plan that is asked for after it.
-pub fn form(visitor: &Visitor, settings: Settings, then: Option<Plan>) -> Markup {
+pub fn form(visitor: &Visitor, settings: &Settings, then: Option<Plan>) -> Markup {
     html! {
         form.stack method="post" action=(format!("{}/payment-methods", visitor.place())) {
             (forms::token(&visitor.session))

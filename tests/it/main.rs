@@ -1,5 +1,6 @@
 //! Tests that need real servers, in one binary. `scripts/test` starts them and runs it.
 
+mod browser;
 mod differential;
 mod doctor;
 mod export;

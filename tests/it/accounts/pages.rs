@@ -220,3 +220,37 @@ async fn the_page_shows_what_the_api_says() {
     assert_eq!(status, 404);
     assert!(whole < 40_000, "{whole} bytes");
 }
+
+#[tokio::test]
+async fn the_operators_page_opens_with_the_operators_token_alone() {
+    let (mut world, _folder) = world("pages_operator").await;
+    world.publish(&[calls("acme", "2026-11-01T09:30:00Z", 1_200_345)], &[]).await;
+    world.once("/v1/organizations/acme/usage", "/usage/api_calls", 1_200_345).await;
+    let message = json!({ "message": "A second region" });
+    world.operator("POST", "/v1/organizations/acme/sales-requests", message).await.good();
+    let mut browser = Browser::new(&world);
+    assert_eq!(browser.get("/operator").await.status, 401);
+    let wrong = browser.post("/operator/sign-in", "token=guess").await;
+    assert_eq!((wrong.status, browser.cookie.as_str()), (401, ""));
+    let right = browser.post("/operator/sign-in", &format!("token={TOKEN}")).await;
+    assert_eq!((right.status, right.header("location")), (303, "/operator"));
+    assert!(right.header("set-cookie").starts_with("__Host-odometer-operator=ops_"));
+    let page = browser.get("/operator").await.text();
+    for shown in ["acme Ltd", "1,200,345", "events[0]", "A second region", "billing@acme.example"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    // The operator reaches every organization's page; a member's session does not reach the operator's.
+    assert_eq!(browser.get(PAGE).await.status, 200);
+    let mut member = Browser::sign_in(&world, TOKEN, "acme").await;
+    assert_eq!(member.get("/operator").await.status, 401);
+
+    let session = world.call(TOKEN, "POST", "/v1/operator-sessions", None).await.good();
+    let mut linked = Browser::new(&world);
+    assert_eq!(linked.get(&path_of(&session)).await.header("location"), "/operator");
+    assert_eq!(linked.post("/operator/sign-out", "form_token=forged").await.status, 403);
+    let page = linked.get("/operator").await.text();
+    let (_, rest) = page.split_once(r#"name="form_token" value=""#).expect("a form");
+    let (token, _) = rest.split_once('"').expect("a value");
+    assert_eq!(linked.post("/operator/sign-out", &format!("form_token={token}")).await.status, 303);
+    assert_eq!(linked.get("/operator").await.status, 401);
+}

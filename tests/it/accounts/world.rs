@@ -119,7 +119,7 @@ impl World {
             App::new(settings, snapshots, accounts.clone(), readiness, metrics, clock, shutdown.clone());
         let lane = Lane { topic: "events".into(), topic_id: "AAAAAAAAAAAAAAAAAAAAAA".into(), partition: 0 };
         let _stop = shutdown.drop_guard();
-        let pages = web::pages(web::Settings { sandbox_payments: true });
+        let pages = web::pages(web::Settings { sandbox_payments: true, kafka: None });
         let app = app_with(state, pages);
         Self { app, accounts, deployment, store, lane, tenure: rand::random(), blocks: 0, _stop }
     }

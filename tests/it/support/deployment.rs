@@ -79,6 +79,15 @@ impl Deployment {
         Odometer::start(self.folder(), name, arguments, &environment)
     }
 
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The operator's.
+    pub fn token(&self) -> &'static str {
+        TOKEN
+    }
+
     pub fn http(&self) -> Http {
         Http::new(&self.address, TOKEN)
     }

@@ -50,7 +50,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "web",
-        &["event", "month", "clock", "telemetry", "rating", "accounts", "snapshot", "billing", "pdf", "http"],
+        &[
+            "event",
+            "month",
+            "clock",
+            "telemetry",
+            "rating",
+            "accounts",
+            "source",
+            "snapshot",
+            "billing",
+            "pdf",
+            "audit",
+            "http",
+        ],
     ),
 ];
 /// The top floor, which may import all rooms.
