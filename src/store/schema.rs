@@ -4,7 +4,7 @@ use super::client::{QUERY_TIMEOUT, execute, within};
 use super::{Store, StoreError, closings, gate, recounts};
 
 /// Counts up with every change of tables or views; `setup` brings older databases up to it.
-const SCHEMA_VERSION: u32 = 2;
+const SCHEMA_VERSION: u32 = 3;
 
 /// What a ledger row is made of, in both tables that have some.
 const LEDGER_COLUMNS: &str = "
@@ -38,7 +38,8 @@ const LEDGER_COLUMNS: &str = "
 /// An insert that was acknowledged survives a power cut: the ledger must not outlive its counts.
 const DURABLE: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
 
-/// Days that observations of watermarks are kept.
+/// Days that observations of watermarks are kept, by the server's clock: a test's clock may stand
+/// years behind it.
 const WATERMARK_DAYS: u32 = 40;
 
 fn tables(database: &str) -> Vec<String> {
@@ -116,13 +117,25 @@ ENGINE = ReplacingMergeTree ORDER BY hash SETTINGS {DURABLE}"
     partition Int32,
     high Int64 CODEC(Delta, ZSTD(1)),
     observed_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    stored_at DateTime('UTC') DEFAULT now(),
     INDEX seen observed_at TYPE minmax GRANULARITY 1
 ) ENGINE = ReplacingMergeTree(observed_at) PARTITION BY toDate(observed_at)
 ORDER BY (topic, topic_id, partition, high)
-TTL toDateTime(observed_at) + INTERVAL {WATERMARK_DAYS} DAY SETTINGS ttl_only_drop_parts = 1"
+TTL stored_at + INTERVAL {WATERMARK_DAYS} DAY SETTINGS ttl_only_drop_parts = 1"
         ),
         recounts::table(database),
         closings::table(database, DURABLE),
+    ]
+}
+
+/// What brings tables of older versions up to date; done again, they change nothing.
+fn upgrades(database: &str) -> Vec<String> {
+    vec![
+        format!(
+            "ALTER TABLE {database}.watermarks
+            ADD COLUMN IF NOT EXISTS stored_at DateTime('UTC') DEFAULT now() AFTER observed_at"
+        ),
+        format!("ALTER TABLE {database}.watermarks MODIFY TTL stored_at + INTERVAL {WATERMARK_DAYS} DAY"),
     ]
 }
 
@@ -248,6 +261,9 @@ impl Store {
             self.change(statement).await?;
         }
         if version < SCHEMA_VERSION {
+            for statement in upgrades(&database).iter().filter(|_| version > 0) {
+                self.change(statement).await?;
+            }
             let record = format!("INSERT INTO {database}.schema_version (version) VALUES ({SCHEMA_VERSION})");
             self.change(&record).await?;
         }
