@@ -22,6 +22,7 @@ use crate::aggregate::{BlockId, LedgerRow};
 use crate::event::{Lane, Rules, RulesHash};
 use crate::month::Month;
 use crate::source::{self, KafkaError, Watermarks};
+use crate::store::closings::{ClosedLane, as_of};
 use crate::store::{BlockSum, Store, StoreError, gate};
 use balance::Entry;
 use recount::{Counted, LaneRecount, LogBounds, Plan, Slice, Totals, compare, compare_totals, plan};
@@ -108,20 +109,45 @@ pub async fn audit_with_recount(
     month: Option<Month>,
     progress: Progress<'_>,
 ) -> Result<Report, AuditError> {
-    let mut report = audit(store, month).await?;
+    let report = audit(store, month).await?;
     let rows = counting_rows(store).await?;
+    count_again(store, kafka, rows, month, report, progress).await
+}
+
+/// Reads the log again for the rows that counted when the lanes were closed, whether they count now
+/// or not, each under the configuration that it names.
+pub async fn recount_as_of(
+    store: &Store,
+    kafka: &source::Settings,
+    lanes: &[ClosedLane],
+    progress: Progress<'_>,
+) -> Result<Report, AuditError> {
+    let rows: Vec<Entry> =
+        as_of(store.published_since(0).await?, lanes).into_iter().map(Entry::from).collect();
+    let report = balance_report(&rows, None, &store.sums_by_block().await?);
+    count_again(store, kafka, rows, None, report, progress).await
+}
+
+/// Adds to a report what the log gives otherwise for the rows.
+async fn count_again(
+    store: &Store,
+    kafka: &source::Settings,
+    rows: Vec<Entry>,
+    month: Option<Month>,
+    mut report: Report,
+    progress: Progress<'_>,
+) -> Result<Report, AuditError> {
     let recount = Recount::prepare(store, kafka, &rows, month).await?;
     report.findings.extend(recount.missing_rules(&rows, month));
     let (recounted, findings) = recount.run(store, kafka, progress).await?;
-    let counting: HashSet<String> = match findings.is_empty() {
+    let replaced: HashSet<String> = match findings.is_empty() {
         true => HashSet::new(),
-        false => counting_rows(store).await?.iter().map(|entry| entry.row.block.to_string()).collect(),
+        false => replaced_meanwhile(store, &rows).await?,
     };
-    // What a roll or a recount replaced meanwhile says nothing any more.
     report.findings.extend(
         findings
             .into_iter()
-            .filter(|finding| finding.block.as_ref().is_none_or(|block| counting.contains(block))),
+            .filter(|finding| finding.block.as_ref().is_none_or(|block| !replaced.contains(block))),
     );
     let (doubtful, certain) = recount.split_doubtful(std::mem::take(&mut report.findings));
     report.findings = certain;
@@ -131,6 +157,18 @@ pub async fn audit_with_recount(
     report.recounted = Some(recounted);
     report.not_verifiable = NotVerifiable::merged(recount.not_verifiable(doubtful));
     Ok(report)
+}
+
+/// Blocks whose rows may have been taken away since they were read: what differs there says nothing.
+async fn replaced_meanwhile(store: &Store, rows: &[Entry]) -> Result<HashSet<String>, StoreError> {
+    let published = store.published_since(0).await?;
+    let mut kept: HashSet<BlockId> =
+        gate::counting(published.iter().collect()).iter().map(|row| row.row.block).collect();
+    for lanes in store.closings().await? {
+        kept.extend(as_of(published.iter().collect(), &lanes).iter().map(|row| row.row.block));
+    }
+    let gone = rows.iter().filter(|entry| !kept.contains(&entry.row.block));
+    Ok(gone.map(|entry| entry.row.block.to_string()).collect())
 }
 
 /// The lanes to read again.

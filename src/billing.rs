@@ -20,6 +20,9 @@ mod lifecycle;
 mod price;
 mod reading;
 mod register;
+#[cfg(test)]
+mod tests;
+mod verify;
 
 pub use biller::{Billed, Biller, Order, Waiting};
 pub use closing::Closing;
@@ -28,3 +31,4 @@ pub use invoice::{BilledPeriod, Invoice, InvoiceLine, InvoiceLineKind, InvoiceSt
 pub use lifecycle::{Draft, Issue, Open, Paid, Settlement, Void};
 pub use reading::Invoices;
 pub use register::InvoiceSummary;
+pub use verify::Verification;

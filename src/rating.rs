@@ -11,7 +11,7 @@ mod price;
 mod tests;
 
 pub use book::{BookError, Limit, Overage, PlanTerms, PriceBook, PriceBookVersion};
-pub use estimate::{Estimate, Line, LineKind, MonthUsage, Rated, RatingError, estimate, rate};
+pub use estimate::{Estimate, Line, LineKind, MonthUsage, Rated, RatingError, estimate, grouped, rate};
 pub use money::{Currency, Fraction, UnknownCurrency};
 pub use period::{Span, billable_spans};
 pub use price::{Model, Piece, Price, PriceError, Tier};

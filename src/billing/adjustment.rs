@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::month::Month;
+use crate::rating::grouped;
 
 use super::invoice::{InvoiceLine, InvoiceLineKind};
 
@@ -71,8 +72,8 @@ impl Difference {
         let Key { meter, unit, unit_price } = self.key;
         let change = match self.quantity {
             0 => "another amount".to_owned(),
-            more if more > 0 => format!("{more} more"),
-            less => format!("{} fewer", -less),
+            more if more > 0 => format!("{} more", grouped(more.unsigned_abs())),
+            less => format!("{} fewer", grouped(less.unsigned_abs())),
         };
         InvoiceLine {
             kind: InvoiceLineKind::Adjustment,

@@ -90,6 +90,11 @@ impl Biller {
         Self { accounts, deployments, book: Arc::new(book) }
     }
 
+    /// The local one first.
+    pub fn deployments(&self) -> &[Arc<Deployment>] {
+        &self.deployments
+    }
+
     pub fn accounts(&self) -> &Arc<Accounts> {
         &self.accounts
     }

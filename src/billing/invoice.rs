@@ -11,7 +11,7 @@ use crate::month::Month;
 use crate::rating::Currency;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// Where an invoice stands. A draft has no number and may still change; of the others the state
 /// alone does.

@@ -1,5 +1,7 @@
 //! `odometer bill`: drafts, finalizes and collects a month's invoices.
 
+mod verify;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ Examples:
   odometer bill --month 2026-11              every organization's invoice, once the month is counted
   odometer bill --month 2026-11 --dry-run    what would be invoiced; nothing is written
   odometer bill --month 2026-11 --org acme   one organization alone
+  odometer bill --verify 2026-000042         compute an invoice again; --recount: from the log too
 
 It may be run again at any moment: an organization gets one invoice of a month. Before every region
 has counted the whole month it leaves drafts, which have no number.";
@@ -34,22 +37,33 @@ const SHOWN: usize = 50;
 #[command(after_help = EXAMPLES)]
 pub struct Bill {
     /// The UTC month to bill, such as 2026-11
-    #[arg(long, value_name = "YYYY-MM")]
-    month: Month,
+    #[arg(long, value_name = "YYYY-MM", required_unless_present = "verify")]
+    month: Option<Month>,
     /// One organization alone
     #[arg(long, value_name = "ORG")]
     org: Option<String>,
     /// Show what would be invoiced and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Compute an invoice again from the ledger as it stood, and compare
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["month", "org", "dry_run"])]
+    verify: Option<String>,
+    /// With --verify: read the log again too, and compare it with what was counted
+    #[arg(long, requires = "verify")]
+    recount: bool,
 }
 
 impl Bill {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let biller = biller(context).await?;
-        let order = Order { month: self.month, only: self.org.as_deref(), dry_run: self.dry_run };
+        if let Some(number) = &self.verify {
+            return verify::run(context, &biller, number, self.recount).await;
+        }
+        let usage = || Failure::usage("bill: name a month: --month 2026-11");
+        let month = self.month.ok_or_else(usage)?;
+        let order = Order { month, only: self.org.as_deref(), dry_run: self.dry_run };
         let billed = biller.bill(&Caller::operator(), order).await;
-        let billed = billed.with_context(|| format!("bill {}", self.month))?;
+        let billed = billed.with_context(|| format!("bill {month}"))?;
         context.screen.print(&billed, for_people)
     }
 }

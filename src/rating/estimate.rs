@@ -275,7 +275,7 @@ fn seconds(month: Month) -> u64 {
 }
 
 /// 1200345 → `1,200,345`.
-fn grouped(number: u128) -> String {
+pub fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
     for (place, digit) in digits.chars().enumerate() {

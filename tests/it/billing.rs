@@ -1,5 +1,7 @@
 //! Invoices on the databases that they are kept in, over a real ledger, under a test clock.
 
+mod oracle;
+mod quarter;
 mod story;
 
 use odometer::accounts::Caller;
@@ -37,4 +39,10 @@ async fn invoices(world: &World, organization: &str) -> Vec<Value> {
 
 fn field<'a>(invoices: &'a [Value], name: &str) -> Vec<&'a str> {
     invoices.iter().map(|invoice| invoice[name].as_str().unwrap_or("null")).collect()
+}
+
+/// The invoice comes out again, from the ledger as it stood.
+async fn verify(world: &World, number: &str) {
+    let (verification, _) = biller(world).verify(number).await.expect("verify");
+    assert!(verification.verified, "{verification:#?}");
 }

@@ -50,7 +50,7 @@ fn an_adjustment_says_what_differs_where() {
     let before = line("api_calls", 1_000_000, "34.25", "34.25");
     let now = [line("api_calls", 999_000, "34.25", "34.22")];
     let lines = adjustments("2026-000001", "2026-11".parse().unwrap(), &[&before], &now);
-    assert_eq!(lines[0].description, "API calls: 1000 fewer in 2026-11, correcting invoice 2026-000001");
+    assert_eq!(lines[0].description, "API calls: 1,000 fewer in 2026-11, correcting invoice 2026-000001");
     let again = adjustments("2026-000001", "2026-11".parse().unwrap(), &[&lines[0], &before], &now);
     assert!(again.is_empty());
 }

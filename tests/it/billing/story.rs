@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{bill, field, invoices, start_on_plus};
+use super::{bill, field, invoices, start_on_plus, verify};
 use crate::accounts::world::{World, at, calls, services};
 use crate::servers;
 
@@ -151,6 +151,9 @@ async fn carries_a_credit(world: &mut World) {
         bill(world, month).await;
         let made = invoices(world, "acme").await;
         assert_eq!((&made[0]["total"], &made[0]["amount_due"]), (&json!("105.00"), &json!(due)), "{month}");
+    }
+    for invoice in invoices(world, "acme").await {
+        verify(world, invoice["number"].as_str().expect("a number")).await;
     }
     let enterprise = json!({ "plan": "enterprise" });
     world.operator("PUT", "/v1/organizations/acme/plan", enterprise).await.good();

@@ -38,4 +38,22 @@ impl Http {
             (status, body) => Err(format!("get {path}: {status} {body}")),
         }
     }
+
+    /// The body of what succeeds: a change with a document, or without one where it is null.
+    #[track_caller]
+    pub fn change(&self, method: &str, path: &str, document: &Value) -> Value {
+        let url = format!("http://{}{path}", self.address);
+        let method = method.parse().expect("a method");
+        block_on(async {
+            let mut request = self.client.request(method, &url).bearer_auth(&self.token);
+            if !document.is_null() {
+                request = request.json(document);
+            }
+            let response = request.send().await.unwrap_or_else(|error| panic!("change {url}: {error}"));
+            let status = response.status();
+            let body = response.text().await.unwrap_or_else(|error| panic!("change {url}: {error}"));
+            assert!(status.is_success(), "change {url}: {status} {body}");
+            serde_json::from_str(&body).unwrap_or_default()
+        })
+    }
 }
