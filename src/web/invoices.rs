@@ -6,7 +6,6 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::billing::View;
-use super::figures::scrolling;
 use super::text::{date, money, month};
 use super::visitor::{Refusal, Visitor};
 use crate::accounts::Page;
@@ -45,43 +44,25 @@ pub fn section(visitor: &Visitor, view: &View) -> Markup {
             @if view.invoices.is_empty() {
                 p.empty { "The first invoice comes when a month on Plus is over." }
             } @else {
-                (scrolling("Invoices, month by month", &table(visitor, view)))
+                ul.invoices { @for invoice in &view.invoices { (row(visitor, invoice)) } }
             }
-        }
-    }
-}
-
-fn table(visitor: &Visitor, view: &View) -> Markup {
-    html! {
-        table {
-            caption.hidden { "Invoices, the latest month first" }
-            thead {
-                tr {
-                    th scope="col" { "Month" }
-                    th scope="col" { "Invoice" }
-                    th scope="col" { "State" }
-                    th.number scope="col" { "Total" }
-                    th scope="col" { span.hidden { "What can be done" } }
-                }
-            }
-            tbody { @for invoice in &view.invoices { (row(visitor, invoice)) } }
         }
     }
 }
 
 fn row(visitor: &Visitor, invoice: &Invoice) -> Markup {
     html! {
-        tr {
-            th scope="row" { (month(invoice.month)) }
-            td { (number(invoice)) }
-            td { (state(invoice)) }
-            td.number { data value=(invoice.total) { (money(invoice.total, invoice.currency)) } }
-            td {
-                div.actions {
-                    @if let Some(number) = &invoice.number {
-                        a href=(format!("{}/invoices/{number}.pdf", visitor.place()))
-                            aria-label=(format!("Invoice {number} as a PDF")) { "PDF" }
-                    }
+        li {
+            div {
+                strong.block { (month(invoice.month)) }
+                (number(invoice))
+            }
+            div { (state(invoice)) }
+            data.total value=(invoice.total) { (money(invoice.total, invoice.currency)) }
+            div.actions {
+                @if let Some(number) = &invoice.number {
+                    a href=(format!("{}/invoices/{number}.pdf", visitor.place()))
+                        aria-label=(format!("Invoice {number} as a PDF")) { "PDF" }
                 }
             }
         }
@@ -90,7 +71,7 @@ fn row(visitor: &Visitor, invoice: &Invoice) -> Markup {
 
 fn number(invoice: &Invoice) -> Markup {
     match (&invoice.number, invoice.issued_at) {
-        (Some(number), Some(issued)) => html! { (number) span.quiet.block { (date(issued)) } },
+        (Some(number), Some(issued)) => html! { span.quiet { (number) ", " (date(issued)) } },
         _ => html! { span.quiet { "Not issued yet" } },
     }
 }

@@ -253,6 +253,9 @@ await step("a month on Plus ends with an invoice, as a page and as a PDF of the 
   tab = await signIn(await link(await keyOf("admin")));
   await shows(tab, invoice.number, "Open", "due");
   await isSound(tab, "open invoice");
+  const phone = await signIn(await link(), { viewport: PHONE });
+  await shows(phone, invoice.number);
+  await isSound(phone, "open invoice on a phone");
   const bytes = await tab.evaluate(async (place) => {
     const answer = await fetch(place);
     const type = answer.headers.get("content-type");
