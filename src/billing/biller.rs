@@ -166,6 +166,12 @@ impl Biller {
         if let Some(region) = deployments::missing(self.accounts.database(), &own).await? {
             reason = Some(format!("region {region} shares the accounts and is not in `regions` here"));
         }
+        // Without its ledger, all that it ever counted would look as if it had gone.
+        let latest = closing::all(self.accounts.database()).await?.pop();
+        let billed = latest.as_ref().map(Closing::regions).unwrap_or_default();
+        if let Some(region) = billed.into_iter().find(|region| !own.contains(region)) {
+            reason = Some(format!("region {region} was billed before and is not in `regions` here"));
+        }
         Ok((ledger, reason.map(|reason| Waiting { reason, complete_through: through })))
     }
 

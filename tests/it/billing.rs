@@ -1,7 +1,9 @@
 //! Invoices on the databases that they are kept in, over a real ledger, under a test clock.
 
+mod command;
 mod oracle;
 mod quarter;
+mod regions;
 mod story;
 
 use odometer::accounts::Caller;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{bill, field, invoices, start_on_plus, verify};
+use odometer::accounts::Caller;
+
+use super::{bill, biller, field, invoices, start_on_plus, verify};
 use crate::accounts::world::{World, at, calls, services};
 use crate::servers;
 
@@ -162,4 +164,42 @@ async fn carries_a_credit(world: &mut World) {
         assert_eq!(answer.refusal(), (403, "contact-sales"), "{path}");
         assert_ne!(answer.body["contact"], Value::Null);
     }
+}
+
+/// A run that ended after a month was closed is begun again days later: whatever happened since, the
+/// invoice is the one that it would have been.
+#[tokio::test]
+async fn what_happens_after_a_closing_changes_none_of_its_invoices() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+    let mut world = World::new("bill_again", url).await;
+    world.set_clock("2026-09-20T00:00:00Z").await;
+    start_on_plus(&world, "acme").await;
+    let created = services("acme", "2026-09-20T00:00:00Z", 3);
+    world.publish(&[calls("acme", "2026-10-10T00:00:00Z", 1_200_345)], &created).await;
+    world.set_clock("2026-11-01T00:00:00Z").await;
+    let closed = biller(&world).close(&Caller::operator(), "2026-10".parse().unwrap()).await;
+    closed.expect("close").expect("it is counted");
+    assert!(invoices(&world, "acme").await.is_empty());
+
+    world.publish(&[calls("acme", "2026-10-31T00:00:00Z", 500_000)], &[]).await;
+    world.set_clock("2026-11-05T00:00:00Z").await;
+    world.operator("DELETE", "/v1/organizations/acme/plan", Value::Null).await.good();
+    let drafted = bill(&world, "2026-11").await;
+    assert!(!drafted.finalized);
+    bill(&world, "2026-10").await;
+    let made = invoices(&world, "acme").await;
+    let october = made.iter().find(|invoice| invoice["month"] == "2026-10").expect("October");
+    assert_eq!(
+        (&october["total"], &october["issued_at"]),
+        (&json!("356.11"), &json!("2026-11-01T00:00:00Z"))
+    );
+    verify(&world, "2026-000001").await;
+
+    world.set_clock("2026-12-01T00:00:00Z").await;
+    bill(&world, "2026-11").await;
+    let made = invoices(&world, "acme").await;
+    let november = made.iter().find(|invoice| invoice["month"] == "2026-11").expect("November");
+    // 3 services for 4 of 30 days, and 17.13 for October.
+    assert_eq!(november["total"], "59.13");
 }
