@@ -22,6 +22,8 @@ use crate::telemetry::ReadinessCheck;
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// After an error the wait doubles up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A poll that takes longer makes the process not ready.
+const SILENCE: Duration = Duration::from_secs(5);
 /// The whole ledger is read so often, in case something came later than it should or was taken away.
 const RECONCILE_EVERY: Duration = Duration::from_secs(30);
 /// Looks at the logs' ends are read from so long before the latest: owners' clocks differ.
@@ -51,7 +53,7 @@ pub async fn follow(
     let mut wait = POLL_INTERVAL;
     let mut failing = false;
     loop {
-        match follower.poll().await {
+        match within(SILENCE, &check, follower.poll()).await {
             Ok(()) => {
                 if std::mem::take(&mut failing) {
                     tracing::info!(region = %follower.deployment.region(), "follow the ledger: it answers again");
@@ -71,6 +73,18 @@ pub async fn follow(
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Waits for a poll to its end; one that is without an answer for long is not ready meanwhile.
+async fn within<T>(silence: Duration, check: &ReadinessCheck, poll: impl Future<Output = T>) -> T {
+    tokio::pin!(poll);
+    match tokio::time::timeout(silence, &mut poll).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            check.not_ready(format!("read ledger: no answer for {} s", silence.as_secs()));
+            poll.await
         }
     }
 }

@@ -12,6 +12,7 @@ mod http;
 mod latest;
 mod mutations;
 mod oracle;
+mod outages;
 mod paused;
 mod rebalance;
 mod repartition;

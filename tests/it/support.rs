@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod http;
 pub mod kafka;
 pub mod process;
+pub mod proxy;
 pub mod servers;
 pub mod wait;
 

@@ -102,6 +102,15 @@ impl Odometer {
         self.signal(libc::SIGCONT);
     }
 
+    /// Bytes of memory that it occupies now.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("read {path}: {error}"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process that runs");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
+        kibibytes * 1024
+    }
+
     #[track_caller]
     pub fn assert_runs(&mut self) {
         let status = self.child.try_wait().expect("ask for a child's status");
