@@ -155,6 +155,10 @@ fn keep_running(session: &Session) -> Result<(), IngestError> {
                 metrics::session_ended();
                 tracing::warn!("{error}; leaving the group and joining it anew");
                 session.checks.waits(&error.to_string());
+                // A change that was asked for is no trouble to wait out.
+                if matches!(error, IngestError::WindowReplaced { .. } | IngestError::TopicRemade) {
+                    pause = FIRST_PAUSE;
+                }
             }
         }
         // A session that had worked for a while starts the next one soon.

@@ -151,6 +151,11 @@ impl Oracle {
         Self { rules, topic: topic.to_owned(), lanes: BTreeMap::new(), totals: Totals::default() }
     }
 
+    /// The next records are judged by these; what was seen before stays as it was seen.
+    pub fn set_rules(&mut self, rules: &Rules) {
+        self.rules = rules.clone();
+    }
+
     /// Takes the next record of its partition and returns its offset.
     pub fn read(&mut self, record: &KafkaRecord) -> i64 {
         let verdicts = self.verdicts(record);

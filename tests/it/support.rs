@@ -10,6 +10,7 @@ pub mod kafka;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+pub mod stack;
 pub mod wait;
 
 use std::future::Future;

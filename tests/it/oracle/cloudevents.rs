@@ -71,6 +71,8 @@ fn try_one(rules: &Rules, event: &Json) -> Result<Verdict, Repeated> {
         (None, None) => Json::Object(Vec::new()),
     };
     let region = match data.field("region")? {
+        // The data of a type that nobody takes is of any shape.
+        _ if !is_taken(rules, event_type) => rules.default_region,
         None => rules.default_region,
         Some(Json::Text(region)) if is_region(region) => region,
         Some(_) => return Ok(MALFORMED),
@@ -107,6 +109,15 @@ fn try_one(rules: &Rules, event: &Json) -> Result<Verdict, Repeated> {
     }))
 }
 
+const SERVICE_EVENTS: [&str; 5] =
+    ["service.created", "service.updated", "service.published", "service.unpublished", "service.deleted"];
+
+fn is_taken(rules: &Rules, event_type: &str) -> bool {
+    matches!(event_type, "api.request" | "kong.api_request")
+        || SERVICE_EVENTS.contains(&event_type)
+        || rules.sums.iter().any(|(_, takes)| *takes == event_type)
+}
+
 fn what(
     rules: &Rules,
     event_type: &str,
@@ -120,11 +131,7 @@ fn what(
         "api.request" | "kong.api_request" => {
             Ok(usage("api_calls", quantity(data.field("quantity")?, Some(1))))
         }
-        "service.created"
-        | "service.updated"
-        | "service.published"
-        | "service.unpublished"
-        | "service.deleted" => {
+        _ if SERVICE_EVENTS.contains(&event_type) => {
             let service = match data.field("service")? {
                 Some(Json::Text(service)) if !service.is_empty() => service.clone(),
                 _ => return Ok(Err(Verdict::Rejected("bad_service"))),

@@ -184,6 +184,7 @@ fn log(event: &Event, wrong: Option<Wrong>, random: &mut ChaCha8Rng) -> Vec<u8> 
         "client_ip": "203.0.113.9",
         "started_at": started_at,
         "service": { "id": "orders", "name": "orders", "host": "orders.internal" },
+        "consumer": { "username": format!("team-{}", event.time_ms % 7), "custom_id": format!("c{}", event.time_ms % 3) },
         "konnect": { "control_plane_id": "cp-1" },
     });
     match wrong {

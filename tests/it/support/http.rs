@@ -31,6 +31,18 @@ impl Http {
         })
     }
 
+    /// The sum of a metric over the labels that `holds` finds in its lines.
+    pub fn metric(&self, name: &str, holds: &str) -> Result<f64, String> {
+        let url = format!("http://{}/metrics", self.address);
+        let text = block_on(async {
+            let response =
+                self.client.get(&url).send().await.map_err(|error| format!("get {url}: {error}"))?;
+            response.text().await.map_err(|error| format!("get {url}: {error}"))
+        })?;
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(holds));
+        Ok(lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+    }
+
     /// The body of a 200; anything else is an `Err`.
     pub fn get_ok(&self, path: &str) -> Result<Value, String> {
         match self.get(path)? {

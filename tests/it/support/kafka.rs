@@ -12,6 +12,7 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::wait::wait_until;
 use super::{block_on, servers};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,6 +54,41 @@ fn create(topic: &NewTopic<'_>) {
     for result in results {
         result.unwrap_or_else(|(topic, error)| panic!("create topic {topic}: {error}"));
     }
+}
+
+/// Everything before `offset` is gone, as after its retention.
+pub fn delete_records(topic: &str, partition: i32, before: i64) {
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset");
+    let (admin, options) = admin();
+    block_on(admin.delete_records(&offsets, &options)).expect("delete records");
+}
+
+pub fn delete_topic(topic: &str) {
+    let (admin, options) = admin();
+    for result in block_on(admin.delete_topics(&[topic], &options)).expect("ask Kafka to delete a topic") {
+        result.unwrap_or_else(|(topic, error)| panic!("delete topic {topic}: {error}"));
+    }
+}
+
+/// All that a group without members has committed is gone, as when it expires.
+pub fn delete_group(group: &str) {
+    let (admin, options) = admin();
+    wait_until("a group to be empty and deleted", PATIENCE, || {
+        let deleted = block_on(admin.delete_groups(&[group], &options));
+        let mut results = deleted.expect("ask Kafka to delete a group");
+        results.remove(0).map(|_| ()).map_err(|(group, error)| format!("{group}: {error}"))
+    });
+}
+
+/// As an operator's tool does it, for a group without members.
+pub fn reset_offset(group: &str, topic: &str, partition: i32, offset: i64) {
+    let consumer: BaseConsumer = client().set("group.id", group).create().expect("a Kafka consumer");
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+    wait_until("an offset to be reset", PATIENCE, || {
+        consumer.commit(&offsets, rdkafka::consumer::CommitMode::Sync).map_err(|error| error.to_string())
+    });
 }
 
 /// A record as it is sent, or as it was read.

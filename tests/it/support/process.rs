@@ -64,12 +64,44 @@ impl Ended {
 impl Odometer {
     /// `name` tells one process of a test from another, in messages and as its log's name.
     pub fn start(folder: &Path, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = binary();
+        command.args(arguments).envs(environment.iter().copied());
+        Self::spawn(folder, name, command)
+    }
+
+    /// Starts it where its folder `cache` is a disk of so many KiB that becomes a large one as soon as
+    /// there is a file `room` beside it. `None`: the system lets nobody mount anything.
+    pub fn start_on_small_disk(folder: &Path, name: &str, arguments: &[&str], kib: u32) -> Option<Self> {
+        let unshare = ["-m", "-rm"].into_iter().find(|flags| {
+            let tried =
+                Command::new("unshare").args([flags, "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+            tried.is_ok_and(|output| output.status.success())
+        })?;
+        let odometer = binary();
+        let script = format!(
+            "mount -t tmpfs -o size={kib}k none cache || exit 1
+            {{ until [ -e room ]; do sleep 0.1; done; mount -o remount,size=256m cache; }} &
+            exec \"$@\""
+        );
+        let mut command = Command::new("unshare");
+        // The environment is the child's without what `binary` takes away.
+        for (key, value) in odometer.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        command.args([unshare, "sh", "-c", &script, "sh"]).arg(odometer.get_program()).args(arguments);
+        command.stdin(Stdio::null());
+        fs::create_dir_all(folder.join("cache")).expect("make a folder");
+        Some(Self::spawn(folder, name, command))
+    }
+
+    fn spawn(folder: &Path, name: &str, mut command: Command) -> Self {
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).expect("create a log file");
-        let child = binary()
+        let child = command
             .current_dir(folder)
-            .args(arguments)
-            .envs(environment.iter().copied())
             .stdout(file.try_clone().expect("share the log file"))
             .stderr(file)
             .spawn()

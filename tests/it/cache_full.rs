@@ -1,0 +1,84 @@
+//! The cache has no room for a window that must grow, by its budget or because the disk is full: the
+//! lane waits, the process says so, and nothing is lost; with room it counts on.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::figures::{self, Sent};
+use crate::oracle::Format;
+use crate::spine::{self, Sender};
+use crate::support::clickhouse;
+use crate::support::deployment::Deployment;
+use crate::support::process::Odometer;
+use crate::support::wait::wait_until;
+
+const EVENTS: u64 = 40_000;
+const PARTITIONS: i32 = 1;
+/// A window of 20,000 keys takes 786,432 bytes and half of that while it grows; of the least memory
+/// that may be configured, windows have a half.
+const MEMORY: &str = "1MiB";
+const DISK_KIB: u32 = 512;
+
+/// A deployment whose topic holds more keys than there is room for.
+fn deployment(test: &str, changes: &Value) -> (Deployment, Sent) {
+    let topics = [json!({ "name": "events", "format": "cloudevents" })];
+    let mut configuration = spine::configuration();
+    configuration["memory"] = json!(MEMORY);
+    configuration["cache"] = changes.clone();
+    let deployment = Deployment::new(test, &topics, &configuration);
+    let sender = Sender::new(&deployment, "events", Format::CloudEvents, EVENTS, PARTITIONS);
+    deployment.run(&["setup"]).expect_code(0);
+    (deployment, sender.finish())
+}
+
+fn await_wait(deployment: &Deployment, odometer: &mut Odometer) {
+    let http = deployment.http();
+    wait_until("the process to say that its cache is full", Duration::from_secs(60), || {
+        odometer.assert_runs();
+        match http.get("/readyz")? {
+            (503, report) if report.to_string().contains("cache.budget") => Ok(()),
+            (status, report) => Err(format!("{status} {report}")),
+        }
+    });
+    let received = clickhouse::value(&format!("SELECT sum(received) FROM {}", deployment.table("ledger")));
+    assert!(received.parse::<u64>().expect("a sum") < EVENTS, "{received} events found room");
+}
+
+fn check(deployment: &Deployment, odometer: &mut Odometer, sent: &Sent) {
+    figures::await_received(deployment, odometer, sent.totals.received().into());
+    figures::check_ledger(deployment, sent);
+    figures::check_usage(deployment, &sent.totals);
+    figures::check_dead_letters(deployment, sent);
+    let http = deployment.http();
+    wait_until("the process to be ready", Duration::from_secs(30), || http.get_ok("/readyz"));
+}
+
+#[test]
+fn a_lane_waits_for_a_greater_budget() {
+    let (deployment, sent) = deployment("budget", &json!({ "budget": format!("{DISK_KIB}KiB") }));
+    let mut odometer = deployment.start("small", &["run"]);
+    await_wait(&deployment, &mut odometer);
+    odometer.stop(Duration::from_secs(25));
+
+    let roomy = [("ODOMETER__CACHE__BUDGET", "1GiB")];
+    let mut odometer = Odometer::start(deployment.folder(), "large", &["run"], &roomy);
+    check(&deployment, &mut odometer, &sent);
+    odometer.stop(Duration::from_secs(25));
+    deployment.run(&["audit", "--recount"]).expect_code(0);
+}
+
+#[test]
+fn a_lane_waits_for_room_on_a_full_disk() {
+    let (deployment, sent) = deployment("disk", &json!({}));
+    let folder = deployment.folder();
+    let Some(mut odometer) = Odometer::start_on_small_disk(folder, "run", &["run"], DISK_KIB) else {
+        eprintln!("SKIPPED: a disk of its own can't be mounted here (unshare, mount)");
+        return;
+    };
+    await_wait(&deployment, &mut odometer);
+    std::fs::write(folder.join("room"), "").expect("make room");
+    check(&deployment, &mut odometer, &sent);
+    odometer.stop(Duration::from_secs(25));
+    deployment.run(&["audit", "--recount"]).expect_code(0);
+}
