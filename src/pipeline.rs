@@ -13,6 +13,7 @@ mod metrics;
 mod rebuild;
 mod recount;
 mod session;
+mod waiting;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use client::{Batch, Client, Committed, Item, Rebalance, TopicDescription, Watermarks};
-pub use dead_letters::DeadLetters;
+pub use dead_letters::{DeadLetters, QUEUE_BYTES as LETTER_BYTES};
 pub use fence::{CommitError, Fence, Tenure};
 pub use reader::PartitionReader;
 
@@ -67,6 +67,10 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("socket.nagle.disable", "true"),
 ];
 
+/// librdkafka's own defaults of `queued.max.messages.kbytes` and `fetch.max.bytes`.
+const QUEUED_KIBIBYTES: u64 = 64 << 10;
+const FETCH_BYTES: u64 = 50 << 20;
+
 /// Set last, whatever the configuration says.
 const OWNED: [(&str, &str); 6] = [
     ("auto.offset.reset", "error"),
@@ -87,6 +91,14 @@ pub struct KafkaError {
 }
 
 impl Settings {
+    /// The most bytes that a consumer holds of what nobody has read yet: its queue, and one answer that
+    /// is still added to it when it is full.
+    pub fn fetched_bytes(&self) -> u64 {
+        let set = |name: &str| self.properties.get(name).and_then(|value| value.parse::<u64>().ok());
+        let queued = set("queued.max.messages.kbytes").unwrap_or(QUEUED_KIBIBYTES).saturating_mul(1024);
+        queued.saturating_add(set("fetch.max.bytes").unwrap_or(FETCH_BYTES))
+    }
+
     /// The consumer's properties: odometer's defaults, then the configuration's, then the owned ones.
     fn consumer_properties(&self) -> BTreeMap<String, String> {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());

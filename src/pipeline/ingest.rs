@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::Settings;
 use super::metrics;
 use super::session::{Session, SessionEnd};
+use super::waiting::WaitingLanes;
 use crate::clock::Clock;
 use crate::decode::InvalidRules;
 use crate::dedup::{Cache, CacheFull};
 use crate::flush::TenureEnded;
-use crate::source::{DeadLetters, KafkaError};
+use crate::source::{DeadLetters, KafkaError, LETTER_BYTES};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Readiness, ReadinessCheck};
 
@@ -45,6 +46,8 @@ pub enum IngestError {
     TopicRemade,
     #[error("a recount changed the keys of {lane}'s window")]
     WindowReplaced { lane: String },
+    #[error("a lane that waits for room in the cache is tried again")]
+    TryAgain,
     #[error("rebalance group: {cause}")]
     Group { cause: String },
     #[error("open cache {dir}: {cause}")]
@@ -87,6 +90,7 @@ impl Checks {
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const RULES_PAUSE: Duration = Duration::from_secs(1);
 /// Rows that the gate hides are dropped this often.
 const GARBAGE_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -100,19 +104,13 @@ pub async fn ingest(
     shutdown: CancellationToken,
 ) -> Result<(), IngestError> {
     let settings = Arc::new(settings);
-    for rules in settings.rules.values() {
-        store.store_rules(rules).await?;
-    }
+    store_rules(&settings, &store, &shutdown).await;
     let letters = DeadLetters::connect(&settings.kafka)?;
     let cache = Cache::open(&settings.cache).map_err(|error| IngestError::Cache {
         dir: settings.cache.dir.display().to_string(),
         cause: error.to_string(),
     })?;
-    tracing::info!(
-        windows = settings.cache.memory,
-        blocks = settings.block_memory,
-        "memory: windows and blocks in bytes; each lane also prefetches up to queued.max.messages.kbytes"
-    );
+    tell_memory(&settings);
     let garbage = tokio::spawn(collect_garbage(store.clone(), shutdown.clone()));
     let mut threads = Vec::new();
     for number in 0..settings.consumers.max(1) {
@@ -125,6 +123,7 @@ pub async fn ingest(
             runtime: Handle::current(),
             shutdown: shutdown.clone(),
             checks: Checks::new(readiness, number),
+            waiting: WaitingLanes::default(),
         };
         let thread =
             thread::Builder::new().name(format!("consumer-{number}")).spawn(move || keep_running(&session));
@@ -141,6 +140,38 @@ pub async fn ingest(
     ended.unwrap_or_else(|error| Err(IngestError::Group { cause: error.to_string() }))
 }
 
+/// Keeps the rules before anything counts by them, however long that takes.
+async fn store_rules(settings: &Settings, store: &Store, shutdown: &CancellationToken) {
+    for rules in settings.rules.values() {
+        while let Err(error) = store.store_rules(rules).await {
+            tracing::warn!("{error}; trying again");
+            if shutdown.run_until_cancelled(tokio::time::sleep(RULES_PAUSE)).await.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+/// The code, threads, connections, and what an allocator keeps.
+const PROGRAM_BYTES: u64 = 96 << 20;
+
+/// The most that counting takes, as a sum of what it is for.
+fn tell_memory(settings: &Settings) {
+    let (windows, blocks) = (settings.cache.memory, settings.block_memory);
+    let fetched = settings.kafka.fetched_bytes().saturating_mul(settings.consumers.max(1) as u64);
+    let terms = [windows, blocks, fetched, LETTER_BYTES, PROGRAM_BYTES];
+    let at_most = terms.into_iter().fold(0, u64::saturating_add);
+    tracing::info!(
+        windows,
+        blocks,
+        fetched,
+        dead_letters = LETTER_BYTES,
+        program = PROGRAM_BYTES,
+        at_most,
+        "memory in bytes"
+    );
+}
+
 fn keep_running(session: &Session) -> Result<(), IngestError> {
     let mut pause = FIRST_PAUSE;
     loop {
@@ -155,8 +186,14 @@ fn keep_running(session: &Session) -> Result<(), IngestError> {
                 metrics::session_ended();
                 tracing::warn!("{error}; leaving the group and joining it anew");
                 session.checks.waits(&error.to_string());
-                // A change that was asked for is no trouble to wait out.
-                if matches!(error, IngestError::WindowReplaced { .. } | IngestError::TopicRemade) {
+                // No trouble to wait out: a change that was asked for, or lanes that wait by themselves.
+                if matches!(
+                    error,
+                    IngestError::WindowReplaced { .. }
+                        | IngestError::TopicRemade
+                        | IngestError::CacheFull(_)
+                        | IngestError::TryAgain
+                ) {
                     pause = FIRST_PAUSE;
                 }
             }

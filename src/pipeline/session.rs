@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lane_task::LaneEvent;
 use super::lanes::{Grounds, ReadyLane};
+use super::waiting::WaitingLanes;
 use super::watch::{self, HeldLanes};
 use super::{IngestError, LaneCounter, Settings, metrics};
 use crate::clock::{Clock, instant};
@@ -29,6 +30,8 @@ pub struct Session {
     pub runtime: Handle,
     pub shutdown: CancellationToken,
     pub(super) checks: super::ingest::Checks,
+    /// Across sessions: what had no room in this one is not tried at once in the next.
+    pub(super) waiting: WaitingLanes,
 }
 
 /// How a session came to its end.
@@ -114,7 +117,7 @@ impl Session {
             blocked_since: None,
         };
         let end = running.work(&remade);
-        running.leave(matches!(end, SessionEnd::Stopped));
+        running.leave(matches!(end, SessionEnd::Stopped | SessionEnd::Doubt(IngestError::TryAgain)));
         end
     }
 }
@@ -138,6 +141,9 @@ impl Running<'_> {
 
     fn turn(&mut self) -> Result<(), IngestError> {
         self.hear_tasks()?;
+        if self.session.waiting.end_due() {
+            return Err(IngestError::TryAgain);
+        }
         self.finish_due();
         self.show_health();
         if self.has_room() {
@@ -235,7 +241,10 @@ impl Running<'_> {
                 slot.counter.lane(),
                 STALLED_AFTER.as_secs()
             )),
-            None => self.session.checks.flushing(),
+            None => match self.session.waiting.reason() {
+                Some(why) => self.session.checks.stalled(why),
+                None => self.session.checks.flushing(),
+            },
         }
     }
 
@@ -262,6 +271,10 @@ impl Running<'_> {
             |slot, item| {
                 let Some(slot) = slots[slot].as_mut().filter(|_| failure.is_none()) else { return };
                 failure = slot.take(item).err();
+                if let Some(IngestError::CacheFull(full)) = &failure {
+                    let lane = slot.counter.lane();
+                    self.session.waiting.add(&lane.topic, lane.partition, full);
+                }
             },
         );
         metrics::decoded(started.elapsed());
@@ -278,6 +291,8 @@ impl Running<'_> {
 
     fn assign(&mut self, lanes: Vec<(String, i32)>) -> Result<(), IngestError> {
         let mut offsets = Vec::with_capacity(lanes.len());
+        let (waiting, lanes): (Vec<_>, Vec<_>) =
+            lanes.into_iter().partition(|lane| self.session.waiting.holds(lane));
         if !lanes.is_empty() {
             let mut topics: Vec<_> = lanes.iter().map(|(topic, _)| topic.clone()).collect();
             topics.sort();
@@ -289,7 +304,12 @@ impl Running<'_> {
                 self.open(ready);
             }
         }
+        // The group's view and ours must agree, so those that wait are assigned too; nobody reads them.
+        offsets.extend(waiting.iter().map(|(topic, partition)| (topic.clone(), *partition, Client::LOG_END)));
         self.client.assign(&offsets)?;
+        if !waiting.is_empty() {
+            self.client.pause(&waiting, true)?;
+        }
         if self.paused {
             self.set_paused(true);
         }
@@ -309,7 +329,11 @@ impl Running<'_> {
             let description = described.iter().find(|described| described.name == *topic);
             let description =
                 description.ok_or_else(|| IngestError::UnknownTopic { topic: topic.clone() })?;
-            grounds.begin(description, *partition, self.slots.len() + index).await
+            grounds.begin(description, *partition, self.slots.len() + index).await.inspect_err(|error| {
+                if let IngestError::CacheFull(full) = error {
+                    self.session.waiting.add(topic, *partition, full);
+                }
+            })
         };
         let all = stream::iter(lanes.iter().enumerate().map(begin)).buffered(BEGUN_AT_ONCE).try_collect();
         let shutdown = &self.session.shutdown;
@@ -347,6 +371,7 @@ impl Running<'_> {
     fn revoke(&mut self, lanes: &[(String, i32)]) -> Result<(), IngestError> {
         let mut released: Vec<Lane> = Vec::new();
         for lane in lanes {
+            self.session.waiting.remove(lane);
             if let Some(slot) = self.by_partition.remove(lane).and_then(|index| self.slots[index].take()) {
                 tracing::info!(lane = %slot.counter.lane(), at = slot.counter.next(), "gives lane up");
                 released.push(slot.counter.lane().clone());

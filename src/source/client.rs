@@ -55,6 +55,9 @@ pub struct TopicDescription {
 }
 
 impl Client {
+    /// In the place of an offset in [`assign`](Self::assign): where the log ends.
+    pub const LOG_END: i64 = -1;
+
     /// Connects and subscribes. Errors are those of the configuration; an unreachable broker shows
     /// only later.
     pub fn join(settings: &Settings) -> Result<Self, KafkaError> {

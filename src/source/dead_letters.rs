@@ -19,7 +19,7 @@ pub struct DeadLetters {
 /// How long one letter may take; the caller tries again without end.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The producer's own queue; a full one makes the sender wait.
-const QUEUE_KIBIBYTES: &str = "32768";
+pub const QUEUE_BYTES: u64 = 32 << 20;
 
 impl DeadLetters {
     pub fn connect(settings: &Settings) -> Result<Self, KafkaError> {
@@ -31,7 +31,7 @@ impl DeadLetters {
             .set("linger.ms", "5")
             .set("message.timeout.ms", "20000")
             .set("message.max.bytes", "100000000") // the broker's limit decides, not the client's
-            .set("queue.buffering.max.kbytes", QUEUE_KIBIBYTES);
+            .set("queue.buffering.max.kbytes", (QUEUE_BYTES / 1024).to_string());
         let producer = config.create().map_err(|error: ClientError| KafkaError {
             action: "create producer of dead letters".into(),
             cause: error.to_string(),

@@ -20,16 +20,20 @@ const PARTITIONS: i32 = 1;
 const MEMORY: &str = "1MiB";
 const DISK_KIB: u32 = 512;
 
-/// A deployment whose topic holds more keys than there is room for.
-fn deployment(test: &str, changes: &Value) -> (Deployment, Sent) {
-    let topics = [json!({ "name": "events", "format": "cloudevents" })];
+/// What comes to another topic meanwhile.
+const FEW: u64 = 500;
+
+/// A deployment one of whose topics holds more keys than there is room for.
+fn deployment(test: &str, changes: &Value) -> (Deployment, Sent, Sender) {
+    let topics = ["events", "few"].map(|name| json!({ "name": name, "format": "cloudevents" }));
     let mut configuration = spine::configuration();
     configuration["memory"] = json!(MEMORY);
     configuration["cache"] = changes.clone();
     let deployment = Deployment::new(test, &topics, &configuration);
     let sender = Sender::new(&deployment, "events", Format::CloudEvents, EVENTS, PARTITIONS);
+    let few = Sender::new(&deployment, "few", Format::CloudEvents, FEW, PARTITIONS);
     deployment.run(&["setup"]).expect_code(0);
-    (deployment, sender.finish())
+    (deployment, sender.finish(), few)
 }
 
 fn await_wait(deployment: &Deployment, odometer: &mut Odometer) {
@@ -41,8 +45,29 @@ fn await_wait(deployment: &Deployment, odometer: &mut Odometer) {
             (status, report) => Err(format!("{status} {report}")),
         }
     });
-    let received = clickhouse::value(&format!("SELECT sum(received) FROM {}", deployment.table("ledger")));
-    assert!(received.parse::<u64>().expect("a sum") < EVENTS, "{received} events found room");
+    let received = received(deployment, "events");
+    assert!(received < EVENTS, "{received} events found room");
+}
+
+fn received(deployment: &Deployment, topic: &str) -> u64 {
+    let (ledger, topic) = (deployment.table("ledger"), deployment.topic(topic));
+    let sum = clickhouse::value(&format!("SELECT sum(received) FROM {ledger} WHERE topic = '{topic}'"));
+    sum.parse().expect("a sum")
+}
+
+/// The lanes that have room are counted.
+fn check_others_go_on(deployment: &Deployment, odometer: &mut Odometer, few: Sender) -> Sent {
+    let sent = few.finish();
+    wait_until("another lane to be counted", Duration::from_secs(60), || {
+        odometer.assert_runs();
+        match received(deployment, "few") {
+            received if received == sent.totals.received() => Ok(()),
+            received => Err(format!("{received} events")),
+        }
+    });
+    let (status, report) = deployment.http().get("/readyz").expect("it answers");
+    assert_eq!(status, 503, "{report}");
+    sent
 }
 
 fn check(deployment: &Deployment, odometer: &mut Odometer, sent: &Sent) {
@@ -56,9 +81,10 @@ fn check(deployment: &Deployment, odometer: &mut Odometer, sent: &Sent) {
 
 #[test]
 fn a_lane_waits_for_a_greater_budget() {
-    let (deployment, sent) = deployment("budget", &json!({ "budget": format!("{DISK_KIB}KiB") }));
+    let (deployment, mut sent, few) = deployment("budget", &json!({ "budget": format!("{DISK_KIB}KiB") }));
     let mut odometer = deployment.start("small", &["run"]);
     await_wait(&deployment, &mut odometer);
+    sent.add(check_others_go_on(&deployment, &mut odometer, few));
     odometer.stop(Duration::from_secs(25));
 
     let roomy = [("ODOMETER__CACHE__BUDGET", "1GiB")];
@@ -70,13 +96,14 @@ fn a_lane_waits_for_a_greater_budget() {
 
 #[test]
 fn a_lane_waits_for_room_on_a_full_disk() {
-    let (deployment, sent) = deployment("disk", &json!({}));
+    let (deployment, mut sent, few) = deployment("disk", &json!({}));
     let folder = deployment.folder();
     let Some(mut odometer) = Odometer::start_on_small_disk(folder, "run", &["run"], DISK_KIB) else {
         eprintln!("SKIPPED: a disk of its own can't be mounted here (unshare, mount)");
         return;
     };
     await_wait(&deployment, &mut odometer);
+    sent.add(check_others_go_on(&deployment, &mut odometer, few));
     std::fs::write(folder.join("room"), "").expect("make room");
     check(&deployment, &mut odometer, &sent);
     odometer.stop(Duration::from_secs(25));

@@ -44,7 +44,13 @@ fn through(test: &str, faults: impl FnOnce(&mut Outage<'_>)) {
     let mut sender = Sender::new(&deployment, "events", Format::CloudEvents, EVENTS, PARTITIONS);
     deployment.run(&["setup"]).expect_code(0);
     let burst = AtomicBool::new(false);
+    // A start in the middle of trouble waits, too.
+    proxy.set(Fault::RefuseInserts);
     let odometer = deployment.start("run", &["run"]);
+    wait_until("an insert of the start to be refused", PATIENCE, || {
+        if proxy.struck() > 1 { Ok(()) } else { Err("none was") }
+    });
+    proxy.set(Fault::None);
     let mut outage = Outage { deployment: &deployment, proxy: &proxy, odometer, burst: &burst };
     let sent = thread::scope(|scope| {
         // However this ends, the trickle does too.
