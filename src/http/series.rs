@@ -40,8 +40,9 @@ pub fn routes() -> OpenApiRouter<App> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct SeriesQuery {
-    /// The first instant, inclusive: an RFC 3339 time on a whole hour in UTC, a day (`2026-11-01`)
-    /// or a month (`2026-11`). Left out: the start of the current month.
+    /// The first instant, inclusive: an RFC 3339 time, a day (`2026-11-01`) or a month (`2026-11`).
+    /// Usage is counted by the hour in UTC: an hour that the range touches is in it whole. Left out:
+    /// the start of the current month.
     from: Option<String>,
     /// The last instant, exclusive, likewise. Left out: the end of the current hour.
     to: Option<String>,
@@ -132,13 +133,13 @@ impl From<Point> for SeriesEntry {
 
 impl SeriesQuery {
     fn series(self, now_ms: i64, snapshots: &Snapshots) -> Result<Series, Problem> {
-        let from = match &self.from {
-            Some(text) => parse_bound("from", text)?,
-            None => Month::containing(now_ms).start_ms(),
+        let from = match self.from.as_deref() {
+            Some(text) if !text.is_empty() => parse_bound("from", text)?,
+            _ => Month::containing(now_ms).start_ms(),
         };
-        let to = match &self.to {
-            Some(text) => parse_bound("to", text)?,
-            None => (now_ms.div_euclid(HOUR_MS) + 1) * HOUR_MS,
+        let to = match self.to.as_deref() {
+            Some(text) if !text.is_empty() => parse_bound("to", text)?,
+            _ => (now_ms.div_euclid(HOUR_MS) + 1) * HOUR_MS,
         };
         let meters = || snapshots.event_meters().chain([SERVICES, PUBLISHED_SERVICES]);
         if let Some(meter) = &self.meter {
@@ -194,20 +195,9 @@ fn parse_bound(name: &str, text: &str) -> Result<i64, Problem> {
     })
 }
 
-/// Usage is counted by the hour, so that a range within one can't be answered exactly. Before 2000
-/// and from 2100 on there is none.
+/// Usage is counted by the hour: an hour that the range touches is in it whole. Before 2000 and from
+/// 2100 on there is none.
 fn hours_between(from: i64, to: i64) -> Result<Range<u32>, Problem> {
-    for (name, bound) in [("from", from), ("to", to)] {
-        let hour = bound.div_euclid(HOUR_MS) * HOUR_MS;
-        if bound != hour {
-            return Err(invalid_range(format!(
-                "{name} {} is not on a whole hour in UTC, by which usage is counted; next to it are {} and {}.",
-                Time(bound),
-                Time(hour),
-                Time(hour + HOUR_MS)
-            )));
-        }
-    }
     if from > to {
         return Err(invalid_range(format!("from {} is after to {}.", Time(from), Time(to))));
     }
@@ -215,7 +205,8 @@ fn hours_between(from: i64, to: i64) -> Result<Range<u32>, Problem> {
         let counted = bound.clamp(EARLIEST_TIME_MS, LATEST_TIME_MS);
         u32::try_from(counted / HOUR_MS).expect("between 2000 and 2100")
     };
-    Ok(hour(from)..hour(to))
+    let end = if from == to { hour(from) } else { hour(to.saturating_add(HOUR_MS - 1)) };
+    Ok(hour(from)..end)
 }
 
 /// Whether CSV is what the client likes best.

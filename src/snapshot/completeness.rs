@@ -38,18 +38,26 @@ pub struct Expected {
 /// The partitions of a topic, as the broker told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partitions {
-    /// By partition, the latest instant (epoch ms) at which it was not there yet, where one is known.
-    absent_at: Vec<Option<i64>>,
+    /// By partition, the latest instant (epoch ms) at which it was not there yet or nothing had ever
+    /// reached it, where one is known.
+    empty_at: Vec<Option<i64>>,
     asked_at: Option<i64>,
 }
 
 impl Partitions {
     /// The broker was asked at `asked_at` (epoch ms) and told of so many. Partitions are only added.
     pub fn told(&mut self, count: usize, asked_at: i64) {
-        if count > self.absent_at.len() {
-            self.absent_at.resize(count, self.asked_at);
+        if count > self.empty_at.len() {
+            self.empty_at.resize(count, self.asked_at);
         }
         self.asked_at = Some(asked_at);
+    }
+
+    /// By `asked_at` (epoch ms) nothing had ever reached the partition.
+    pub fn empty(&mut self, partition: usize, asked_at: i64) {
+        if let Some(empty_at) = self.empty_at.get_mut(partition) {
+            *empty_at = (*empty_at).max(Some(asked_at));
+        }
     }
 }
 
@@ -57,16 +65,17 @@ impl Partitions {
 /// is known yet or one was never read to an end that somebody saw.
 pub fn complete_through(lanes: &[LaneStanding], expected: &Expected) -> Option<Time> {
     let lanes = current_lanes(lanes, expected);
-    let is_known = |topic: &str| lanes.keys().any(|(name, _)| *name == topic);
+    let is_told = |topic: &str| expected.partitions.get(topic).is_some_and(|told| !told.empty_at.is_empty());
+    let is_known = |topic: &str| lanes.keys().any(|(name, _)| *name == topic) || is_told(topic);
     if expected.topics.iter().any(|topic| !is_known(topic)) {
         return None;
     }
-    // Before a partition was there, nothing was in it. `None` is less than any instant.
+    // As long as nothing was in a partition, nobody has to read it. `None` is less than any instant.
     let unread = expected.topics.iter().flat_map(|topic| {
-        let partitions = expected.partitions.get(topic).map_or(&[][..], |told| &told.absent_at);
+        let partitions = expected.partitions.get(topic).map_or(&[][..], |told| &told.empty_at);
         (0..).zip(partitions).filter(|(partition, _)| !lanes.contains_key(&(topic, *partition)))
     });
-    let unread = unread.map(|(_, absent_at)| *absent_at);
+    let unread = unread.map(|(_, empty_at)| *empty_at);
     lanes.values().map(|lane| lane.reached_at).chain(unread).min().flatten().map(Time)
 }
 

@@ -125,6 +125,20 @@ impl Deployment {
         expected.partitions.entry(topic.to_owned()).or_default().told(partitions, asked_at);
     }
 
+    /// The broker said at `asked_at` (epoch ms) that nothing had ever reached the partition.
+    pub fn expect_empty(&self, topic: &str, partition: usize, asked_at: i64) {
+        let mut expected = self.expected.write().unwrap_or_else(PoisonError::into_inner);
+        expected.partitions.entry(topic.to_owned()).or_default().empty(partition, asked_at);
+    }
+
+    /// Whether the figures in memory are of `now_ms` or later, and hold every event until then.
+    pub(super) fn has_reached(&self, now_ms: i64) -> bool {
+        self.view().is_some_and(|view| {
+            let through = view.standing.complete_through;
+            view.as_of.0 >= now_ms && through.is_some_and(|through| through.0 >= now_ms)
+        })
+    }
+
     /// The figures of a month that has not ended, where they are in memory: no I/O. The outer `None`:
     /// they are not; the inner: no usage of the organization is.
     pub(super) fn figures_in_memory(&self, organization: &str, month: Month) -> Option<Option<Figures>> {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::service::Snapshots;
 use super::usage::Usage;
-use crate::clock;
+use crate::clock::{self, Time};
 
 #[cfg(test)]
 mod tests;
@@ -119,7 +119,7 @@ impl Publisher {
 
     fn send_due(&mut self, snapshots: &Snapshots, now: Instant) {
         for organization in self.queue.due(now) {
-            let Some(usage) = snapshots.current(&organization) else {
+            let Some(mut usage) = snapshots.current(&organization) else {
                 self.queue.forget(&organization);
                 continue;
             };
@@ -128,8 +128,9 @@ impl Publisher {
                 self.queue.forget(&organization);
                 continue;
             }
+            usage.as_of = self.queue.later_than_sent(&organization, usage.as_of);
             match self.send(&organization, &usage) {
-                Ok(()) => self.queue.sent(organization, content, now),
+                Ok(()) => self.queue.sent(organization, content, usage.as_of, now),
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => break,
                 Err(error) => {
                     metrics::counter!("odometer_snapshot_publish_failures_total").increment(1);
@@ -160,6 +161,7 @@ struct Queue {
 #[derive(Clone, Copy)]
 struct Sent {
     at: Instant,
+    as_of: Time,
     /// `None`: it did not arrive.
     content: Option<u64>,
 }
@@ -192,14 +194,21 @@ impl Queue {
         self.sent.get(organization).is_some_and(|sent| sent.content == Some(content))
     }
 
-    fn sent(&mut self, organization: Arc<str>, content: u64, at: Instant) {
+    /// Readers keep the greatest `as_of`, so that one that says something else must have a greater one,
+    /// also where a test's clock stands still.
+    fn later_than_sent(&self, organization: &Arc<str>, as_of: Time) -> Time {
+        self.sent.get(organization).map_or(as_of, |sent| as_of.max(Time(sent.as_of.0 + 1)))
+    }
+
+    fn sent(&mut self, organization: Arc<str>, content: u64, as_of: Time, at: Instant) {
         self.pending.remove(&organization);
-        self.sent.insert(organization, Sent { at, content: Some(content) });
+        self.sent.insert(organization, Sent { at, as_of, content: Some(content) });
     }
 
     /// Tries again an interval later.
     fn put_off(&mut self, organization: Arc<str>, at: Instant) {
-        self.sent.insert(organization, Sent { at, content: None });
+        let as_of = self.sent.get(&organization).map_or(Time(i64::MIN), |sent| sent.as_of);
+        self.sent.insert(organization, Sent { at, as_of, content: None });
     }
 
     fn forget(&mut self, organization: &Arc<str>) {

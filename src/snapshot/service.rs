@@ -6,12 +6,13 @@ use futures::future::join_all;
 use tokio::sync::watch;
 
 use super::changes::Changes;
+use super::completeness::FRESH_WITHIN_MS;
 use super::deployment::Deployment;
 use super::plans::{self, Plans};
 use super::series::{Point, Series, catalog_points};
 use super::usage::{Figures, PUBLISHED_SERVICES, SERVICES, Usage, lay_out};
 use crate::accounts::{Account, AccountError};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::event::API_CALLS;
 use crate::month::Month;
 use crate::rating::{Estimate, RatingError};
@@ -19,6 +20,8 @@ use crate::store::{SeriesQuery, StoreError};
 
 /// Another region that takes longer than this to answer, or whose figures are older, is silent.
 pub(super) const REGION_DEADLINE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the figures have come up to a time.
+const REACH_INTERVAL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -217,6 +220,23 @@ impl Snapshots {
             points.extend(answer?);
         }
         Ok(Point::join(points))
+    }
+
+    /// Whether this deployment's figures hold every event until a moment ago.
+    pub fn is_current(&self) -> bool {
+        self.local.has_reached(self.clock.now_ms() - FRESH_WITHIN_MS)
+    }
+
+    /// Waits until this deployment's figures are of `now` and hold every event until then, for
+    /// `patience` at most: for a clock that was moved.
+    pub async fn reach(&self, now: Time, patience: Duration) {
+        let until_reached = async {
+            while !self.local.has_reached(now.0) {
+                tokio::time::sleep(REACH_INTERVAL).await;
+            }
+        };
+        // Whoever asks too early is told that the figures are not complete.
+        let _ = tokio::time::timeout(patience, until_reached).await;
     }
 
     /// Whether the organization ever used anything.

@@ -205,7 +205,7 @@ GROUP BY organization, region, meter, month"
 AS SELECT topic, topic_id, partition, token, {block} AS block, toString(l.kind) AS kind, first_offset, next_offset,
     received, counted, duplicate, rejected, ignored, quantity, min_time, max_time, window_from,
     {digest} AS digest, {rules} AS config, loss, published_at
-FROM ({ledger}) AS l",
+FROM ({ledger}) AS l WHERE first_offset < next_offset OR loss != ''",
             block = hex("l.block"),
             digest = hex("l.digest"),
             rules = hex("l.rules"),

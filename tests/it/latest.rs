@@ -43,7 +43,7 @@ fn several_processes_start_at_the_end_and_later_partitions_at_their_beginning() 
 }
 
 fn await_lanes(deployment: &Deployment, processes: &mut [Odometer], lanes: i32) {
-    let query = format!("SELECT uniqExact(partition) FROM {}", deployment.table("ledger"));
+    let query = format!("SELECT uniqExact(partition) FROM {}", deployment.table("published"));
     wait_until("every lane to have started", Duration::from_secs(60), || {
         processes.iter_mut().for_each(Odometer::assert_runs);
         let started = clickhouse::ask(&query)?;

@@ -1,5 +1,7 @@
 //! What the operator alone sees and does.
 
+use std::time::Duration;
+
 use axum::Json as Answer;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
@@ -11,6 +13,9 @@ use crate::accounts::test_clock::TestClock;
 use crate::http::extract::{Json, Query};
 use crate::http::page::Page;
 use crate::http::{App, Problem};
+
+/// How long moving the test clock waits for the figures to come up to it.
+const FIGURES_PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -34,8 +39,14 @@ async fn set_test_clock(
     Operating(change): Operating,
     Json(request): Json<TestClock>,
 ) -> Result<Answer<TestClock>, Problem> {
+    let was_current = app.snapshots.is_current();
     let answer = app.accounts.set_test_clock(&change, request.now).await;
-    answer.map(Answer).map_err(|error| app.refuse(error))
+    let answer = answer.map_err(|error| app.refuse(error))?;
+    // So that whoever moved the clock sees figures of the time that he set, not of long before it.
+    if was_current {
+        app.snapshots.reach(answer.now, FIGURES_PATIENCE).await;
+    }
+    Ok(Answer(answer))
 }
 
 /// What organizations were told: trials that end, changed plans and the like; oldest first.

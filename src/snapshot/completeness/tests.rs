@@ -55,6 +55,21 @@ fn a_partition_that_was_added_is_read_up_to_when_it_was_not_there() {
 }
 
 #[test]
+fn a_partition_that_nothing_ever_reached_needs_no_reader() {
+    let mut expected = topics(&["events"]);
+    let mut told = Partitions::default();
+    told.told(2, 50);
+    told.empty(0, 50);
+    expected.partitions.insert("events".into(), told.clone());
+    assert_eq!(complete_through(&[], &expected), None, "something may be in the other one");
+    told.empty(1, 60);
+    expected.partitions.insert("events".into(), told);
+    assert_eq!(complete_through(&[], &expected), Some(Time(50)));
+    let read = standing(lane("events", "1", 0), Some(100), 100);
+    assert_eq!(complete_through(&[read], &expected), Some(Time(60)));
+}
+
+#[test]
 fn lanes_of_topics_that_are_gone_hold_nothing_back() {
     let lanes = [
         standing(lane("removed", "1", 0), Some(10), 10),

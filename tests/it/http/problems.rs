@@ -41,7 +41,6 @@ async fn every_mistake_is_answered_with_a_problem() {
         ("/v1/organizations/acme/usage/series?region=US", 400, "invalid-query"),
         ("/v1/organizations/acme/usage/series?from=yesterday", 400, "invalid-range"),
         ("/v1/organizations/acme/usage/series?from=2026-11-02&to=2026-11-01", 400, "invalid-range"),
-        ("/v1/organizations/acme/usage/series?from=2026-11-01T00:30:00Z", 400, "invalid-range"),
         ("/v1/organizations/acme/usage/series?from=2001&to=2002", 400, "invalid-range"),
         ("/v1/organizations/acme/usage/series?from=2001-01&to=2026-01&window=hour", 400, "invalid-range"),
     ];
