@@ -43,11 +43,14 @@ pub struct Check {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// A server did not answer.
+    #[serde(skip)]
+    pub is_unreachable: bool,
 }
 
 impl Check {
     pub fn new(name: impl Into<String>, health: Health, detail: impl Into<String>) -> Self {
-        Self { name: name.into(), health, detail: detail.into(), hint: None }
+        Self { name: name.into(), health, detail: detail.into(), hint: None, is_unreachable: false }
     }
 
     pub fn good(name: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -56,6 +59,11 @@ impl Check {
 
     pub fn doubtful(name: impl Into<String>, detail: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..Self::new(name, Health::Doubtful, detail) }
+    }
+
+    /// A server that does not answer.
+    pub fn unreachable(name: impl Into<String>, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { is_unreachable: true, ..Self::wrong(name, detail, hint) }
     }
 
     pub fn wrong(name: impl Into<String>, detail: impl Into<String>, hint: impl Into<String>) -> Self {

@@ -61,7 +61,7 @@ impl Audit {
             false => audit::audit(&store, self.month).await.context("audit")?,
             true => self.count_again(context, &store).await?,
         };
-        let account_log = check_account_log(context).await?;
+        let account_log = check_account_log(context, START_PATIENCE).await?;
         report.balanced &= account_log.as_ref().is_none_or(|log| log.problem.is_none());
         let answer = Answer { report, account_log };
         context.screen.print(&answer, for_people)?;
@@ -101,7 +101,7 @@ pub async fn reached_kafka(context: &Context) -> Result<Kafka, Failure> {
 }
 
 /// The hash chain over all changes of accounts.
-pub async fn check_account_log(context: &Context) -> Result<Option<AccountLog>, Failure> {
+pub async fn check_account_log(context: &Context, patience: Duration) -> Result<Option<AccountLog>, Failure> {
     let url = context.config.accounts_url()?;
     if url.starts_with("sqlite:") {
         let options = SqliteConnectOptions::from_str(&url).context("read accounts.url")?;
@@ -109,7 +109,11 @@ pub async fn check_account_log(context: &Context) -> Result<Option<AccountLog>, 
             return Ok(None);
         }
     }
-    let database = Database::open(&url, 1).await.context("open accounts database")?;
+    let what = "the accounts database (accounts.url)";
+    let open = || Database::open(&url, 1);
+    let Some(database) = reach(what, patience, &CancellationToken::new(), open).await? else {
+        return Ok(None);
+    };
     Ok(Some(match audit_log::verify(&database).await.context("check account log")? {
         Ok(entries) => AccountLog { entries: Some(entries), problem: None },
         Err(broken) => AccountLog { entries: None, problem: Some(broken.to_string()) },

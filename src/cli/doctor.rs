@@ -2,6 +2,8 @@
 
 mod regions;
 
+use std::time::Duration;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -14,8 +16,13 @@ use crate::store::Store;
 
 /// Say what is wrong and what to do about it
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 nothing is wrong (something may be doubtful), 1 something is.")]
+#[command(
+    after_help = "Exit codes: 0 nothing is wrong (something may be doubtful), 1 something is, 69 a server does not answer."
+)]
 pub struct Doctor {}
+
+/// The accounts database is given less time than where a command can't do without it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Serialize)]
 struct Diagnosis {
@@ -43,7 +50,12 @@ impl Doctor {
         let health = checks.iter().map(|check| check.health).max().unwrap_or(Health::Good);
         let diagnosis = Diagnosis { health, checks };
         context.screen.print(&diagnosis, for_people)?;
-        if health == Health::Wrong { Err(Failure::silent(Exit::Failed)) } else { Ok(()) }
+        let is_unreachable = diagnosis.checks.iter().any(|check| check.is_unreachable);
+        match health {
+            Health::Wrong if is_unreachable => Err(Failure::silent(Exit::Unreachable)),
+            Health::Wrong => Err(Failure::silent(Exit::Failed)),
+            Health::Good | Health::Doubtful => Ok(()),
+        }
     }
 }
 
@@ -65,7 +77,7 @@ fn operator_token(context: &Context) -> Check {
 
 async fn accounts(context: &Context) -> Check {
     let name = "accounts";
-    match check_account_log(context).await {
+    match check_account_log(context, PATIENCE).await {
         Ok(None) => Check::good(name, "no database yet; it is made at the first start"),
         Ok(Some(log)) => match log.problem {
             None => {
@@ -77,7 +89,9 @@ async fn accounts(context: &Context) -> Check {
                 "somebody changed the accounts database by hand: compare it with a backup",
             ),
         },
-        Err(failure) => Check::wrong(name, failure.message, "start the database, or correct accounts.url"),
+        Err(failure) => {
+            Check::unreachable(name, failure.message, "start the database, or correct accounts.url")
+        }
     }
 }
 

@@ -79,15 +79,20 @@ impl Recount {
         let topics = [self.topic.clone()];
         let described = reach(&what, START_PATIENCE, shutdown, || async {
             let (settings, topics) = (settings.clone(), topics.clone());
-            tokio::task::spawn_blocking(move || Watermarks::connect(&settings)?.describe_topics(&topics))
+            tokio::task::spawn_blocking(move || Watermarks::connect(&settings)?.topics(&topics))
                 .await
                 .map_err(|error| error.to_string())?
                 .map_err(|error| error.to_string())
         })
         .await?;
-        let id = described.into_iter().flatten().find(|(name, _)| *name == self.topic).map(|(_, id)| id);
-        let topic_id = id.ok_or_else(|| Failure::failed(format!("topic {} does not exist", self.topic)))?;
-        Ok(Lane { topic: self.topic.as_str().into(), topic_id, partition: self.partition })
+        let topic = described.into_iter().flatten().find(|topic| topic.name == self.topic);
+        let topic = topic.ok_or_else(|| Failure::failed(format!("topic {} does not exist", self.topic)))?;
+        if self.partition >= topic.partitions {
+            let (name, partitions) = (&topic.name, topic.partitions);
+            let message = format!("--partition {}: topic {name} has {partitions}, from 0 on", self.partition);
+            return Err(Failure::failed(message));
+        }
+        Ok(topic.lane(self.partition))
     }
 }
 

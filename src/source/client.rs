@@ -170,12 +170,20 @@ impl Watermarks {
         })
     }
 
+    /// Those of the topics that exist.
+    pub fn topics(&self, topics: &[String]) -> Result<Vec<TopicDescription>, KafkaError> {
+        let described = describe(&self.0, topics)?.into_iter().filter(|topic| topic.error.is_none());
+        let description = |topic: Described| TopicDescription {
+            name: topic.name,
+            topic_id: topic.id.into(),
+            partitions: topic.partitions,
+        };
+        Ok(described.map(description).collect())
+    }
+
+    /// The name and id of those of the topics that exist.
     pub fn describe_topics(&self, topics: &[String]) -> Result<Vec<(String, Arc<str>)>, KafkaError> {
-        Ok(describe(&self.0, topics)?
-            .into_iter()
-            .filter(|topic| topic.error.is_none())
-            .map(|topic| (topic.name, topic.id.into()))
-            .collect())
+        Ok(self.topics(topics)?.into_iter().map(|topic| (topic.name, topic.topic_id)).collect())
     }
 }
 

@@ -142,7 +142,7 @@ fn a_server_that_is_away_is_what_is_wrong_and_hides_nothing_else() {
     let topics = [json!({ "name": "events", "format": "cloudevents" })];
     let nowhere = json!({ "clickhouse": { "url": "http://127.0.0.1:9" } });
     let deployment = Deployment::new("doctor_away", &topics, &nowhere);
-    let (bad, said) = doctor(&deployment, 1);
+    let (bad, said) = doctor(&deployment, 69);
     assert!(bad.contains(&"wrong ClickHouse".to_owned()), "{said}");
     assert!(bad.contains(&format!("wrong topic {}", deployment.topic("events"))), "{said}");
 }

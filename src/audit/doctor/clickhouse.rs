@@ -11,11 +11,11 @@ const LEAST_FREE_PERCENT: u64 = 10;
 pub async fn check(store: &Store, clock: &Clock) -> Vec<Check> {
     let asked_ms = clock.now_ms();
     match store.inspect().await {
-        Err(error) => vec![Check::wrong(
-            "ClickHouse",
-            error.to_string(),
-            "start it, or correct clickhouse.url, user and password; until then lanes wait and nothing is lost",
-        )],
+        Err(error) => {
+            let is_unreachable = error.is_unreachable();
+            let hint = "start it, or correct clickhouse.url, user and password; until then lanes wait and nothing is lost";
+            vec![Check { is_unreachable, ..Check::wrong("ClickHouse", error.to_string(), hint) }]
+        }
         Ok(inspection) => judge(&inspection, asked_ms, clock.now_ms()),
     }
 }

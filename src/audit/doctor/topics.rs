@@ -70,7 +70,7 @@ fn name(topic: &str) -> String {
 
 fn unreachable(settings: &Settings, cause: &str) -> Check {
     let name = format!("Kafka {}", settings.kafka.brokers);
-    Check::wrong(name, cause, "start it, or correct kafka.brokers and kafka.properties")
+    Check::unreachable(name, cause, "start it, or correct kafka.brokers and kafka.properties")
 }
 
 fn describe(
