@@ -1,5 +1,4 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::sync::{Arc, AtomicU64, Ordering};
 
 /// Bytes that all lanes of a process share, of memory or of the cache's disk.
 #[derive(Clone, Debug)]
@@ -18,7 +17,7 @@ pub struct CacheFull {
 
 impl Budget {
     pub fn new(limit: u64) -> Self {
-        Self { limit, used: Arc::default() }
+        Self { limit, used: Arc::new(AtomicU64::new(0)) }
     }
 
     pub fn limit(&self) -> u64 {
