@@ -40,6 +40,8 @@ pub struct Config {
     /// `sqlite://…` or `postgres://…`.
     pub accounts_url: Secret,
     pub http: Http,
+    /// Where `odometer ingest` tells how it is; `None`: nowhere.
+    pub ingest_listen: Option<String>,
     pub operator_token: Secret,
     pub metering: Metering,
     /// Bytes for windows and queues of all lanes together.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
@@ -68,13 +68,25 @@ impl Settings {
     pub const DEFAULT_RATE: Rate = Rate { per_second: 200, burst: 1000 };
 }
 
+/// How the process is.
+#[derive(Clone)]
+pub struct Operation {
+    readiness: Readiness,
+    render_metrics: RenderMetrics,
+}
+
+impl FromRef<App> for Operation {
+    fn from_ref(app: &App) -> Self {
+        app.operation.clone()
+    }
+}
+
 /// What every handler may use. Clones share everything.
 #[derive(Clone)]
 pub struct App {
     snapshots: Snapshots,
     accounts: Arc<Accounts>,
-    readiness: Readiness,
-    render_metrics: RenderMetrics,
+    operation: Operation,
     clock: Clock,
     tokens: Tokens,
     rates: Arc<Rates>,
@@ -98,8 +110,7 @@ impl App {
         Self {
             snapshots,
             accounts,
-            readiness,
-            render_metrics,
+            operation: Operation { readiness, render_metrics },
             clock,
             tokens: Tokens::new(&settings.operator_token),
             rates: Arc::new(Rates::new(settings.rate)),
@@ -172,6 +183,15 @@ pub fn app_with(app: App, pages: Router<App>) -> Router {
         .layer(from_fn(shield::observe))
         .layer(map_response(no_store))
         .with_state(app)
+}
+
+/// Health and metrics alone, for a process that answers nothing else.
+pub fn operation(readiness: Readiness, render_metrics: RenderMetrics) -> Router {
+    let (router, _) = health::routes().split_for_parts();
+    router
+        .fallback(not_found)
+        .layer(from_fn_with_state(REQUEST_TIMEOUT, shield::end_in_time))
+        .with_state(Operation { readiness, render_metrics })
 }
 
 /// Every route, each with its description: one that is not described can't be added.

@@ -10,8 +10,9 @@ use super::setup::{open_store, topics};
 use super::{Context, Exit, Failure, accounts};
 use crate::clock::Clock;
 use crate::config::ClockSource;
+use crate::http;
 use crate::pipeline::{self, IngestError};
-use crate::telemetry::Readiness;
+use crate::telemetry::{Readiness, start_metrics};
 
 /// How often a test's clock is looked at.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
@@ -22,8 +23,30 @@ pub struct Ingest {}
 
 impl Ingest {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        run_service(context, start).await
+        run_service(context, start_observed).await
     }
+}
+
+/// With its own listener for health and metrics, where one is configured.
+async fn start_observed(
+    context: &Context,
+    readiness: &Readiness,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    let Some(address) = &context.config.ingest_listen else {
+        return start(context, readiness, shutdown).await;
+    };
+    let listener = http::bind(address).await.map_err(anyhow::Error::from)?;
+    let metrics = start_metrics().map_err(anyhow::Error::from)?;
+    let router = http::operation(readiness.clone(), metrics);
+    let counted = CancellationToken::new();
+    let counting = async {
+        let _end = counted.clone().drop_guard();
+        start(context, readiness, shutdown).await
+    };
+    // It answers until the last block is published.
+    let drain = context.config.shutdown_timeout / 4;
+    tokio::join!(counting, http::serve(listener, router, counted.clone(), drain)).0
 }
 
 /// Waits for the servers, makes what is missing there, and counts until told to stop.

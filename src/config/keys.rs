@@ -79,7 +79,7 @@ pub const KEYS: &[Key] = &[
         "kafka.start",
         "choice",
         Some("earliest"),
-        "Where a lane without any history starts: `earliest` or `latest`.",
+        "Where a lane without any history starts: `earliest` or `latest`. Partitions that are added to a topic later start at their beginning.",
     ),
     key(
         "kafka.properties",
@@ -119,6 +119,12 @@ pub const KEYS: &[Key] = &[
         "URL",
         Some("http://127.0.0.1:8080"),
         "How people reach `serve`; links are made from it.",
+    ),
+    key(
+        "ingest.listen",
+        "address",
+        None,
+        "Where `ingest`, as a process of its own, answers `/healthz`, `/readyz` and `/metrics`: `HOST:PORT`; port 0 takes a free one. Without it, nowhere.",
     ),
     key(
         "auth.operator_token",

@@ -24,6 +24,7 @@ pub fn config(root: &Scope<'_>) -> Option<Config> {
     let clickhouse = clickhouse(&root.section("clickhouse"));
     let accounts_url = root.section("accounts").get("url", secret_of(values::accounts_url));
     let http = http(&root.section("http"));
+    let ingest_listen = root.section("ingest").optional("listen", values::listen_address);
     let operator_token = root.section("auth").get("operator_token", secret_of(values::text));
     let metering = metering(&root.section("metering"));
     let cache = root.section("cache");
@@ -51,6 +52,7 @@ pub fn config(root: &Scope<'_>) -> Option<Config> {
         clickhouse: clickhouse?,
         accounts_url,
         http,
+        ingest_listen,
         operator_token,
         metering,
         meters,

@@ -1,6 +1,6 @@
 //! Whether the process is alive, and whether it does its work.
 
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -8,11 +8,15 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
+use super::Operation;
 
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Operation: FromRef<S>,
+{
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
 }
 
@@ -51,8 +55,8 @@ pub struct Check {
         (status = OK, description = "Every check holds", body = ReadinessReport),
         (status = SERVICE_UNAVAILABLE, description = "Some check does not hold", body = ReadinessReport),
     ))]
-async fn readyz(State(app): State<App>) -> Response {
-    let checks: Vec<Check> = app
+async fn readyz(State(operation): State<Operation>) -> Response {
+    let checks: Vec<Check> = operation
         .readiness
         .report()
         .into_iter()
@@ -66,6 +70,6 @@ async fn readyz(State(app): State<App>) -> Response {
 /// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "operation", security(()),
     responses((status = OK, body = String, content_type = "text/plain")))]
-async fn metrics(State(app): State<App>) -> Response {
-    ([(header::CONTENT_TYPE, PROMETHEUS)], (app.render_metrics)()).into_response()
+async fn metrics(State(operation): State<Operation>) -> Response {
+    ([(header::CONTENT_TYPE, PROMETHEUS)], (operation.render_metrics)()).into_response()
 }

@@ -88,6 +88,11 @@ impl Deployment {
         TOKEN
     }
 
+    /// Where `http.listen` is, and nothing else.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     pub fn http(&self) -> Http {
         Http::new(&self.address, TOKEN)
     }

@@ -21,13 +21,26 @@ impl Http {
 
     /// Status and body; the body is null where it is no JSON. `Err`: nobody answers.
     pub fn get(&self, path: &str) -> Result<(u16, Value), String> {
+        let (status, body) = self.fetch(path)?;
+        Ok((status, serde_json::from_str(&body).unwrap_or_default()))
+    }
+
+    /// The body of a 200, whatever it is.
+    pub fn text(&self, path: &str) -> Result<String, String> {
+        match self.fetch(path)? {
+            (200, body) => Ok(body),
+            (status, body) => Err(format!("get {path}: {status} {body}")),
+        }
+    }
+
+    fn fetch(&self, path: &str) -> Result<(u16, String), String> {
         let url = format!("http://{}{path}", self.address);
         block_on(async {
             let request = self.client.get(&url).bearer_auth(&self.token);
             let response = request.send().await.map_err(|error| format!("get {url}: {error}"))?;
             let status = response.status().as_u16();
-            let body = response.bytes().await.map_err(|error| format!("get {url}: {error}"))?;
-            Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+            let body = response.text().await.map_err(|error| format!("get {url}: {error}"))?;
+            Ok((status, body))
         })
     }
 
