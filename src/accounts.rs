@@ -195,7 +195,7 @@ impl Accounts {
 }
 
 /// Repeats the work without end; a failure is logged when it begins and when it is over.
-async fn every<T, E, F>(interval: Duration, what: &str, work: impl Fn() -> F)
+pub(crate) async fn every<T, E, F>(interval: Duration, what: &str, work: impl Fn() -> F)
 where
     E: std::fmt::Display,
     F: Future<Output = Result<T, E>>,

@@ -17,6 +17,7 @@ mod job;
 mod late;
 mod ledgers;
 mod lifecycle;
+pub mod payment;
 mod price;
 mod reading;
 mod register;

@@ -14,6 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::accounts::Accounts;
+use crate::billing::payment::Payments;
 use crate::clock::Clock;
 use crate::snapshot::Snapshots;
 use crate::telemetry::{Readiness, RenderMetrics};
@@ -35,6 +36,7 @@ mod series;
 mod shield;
 mod stream;
 mod usage;
+mod webhooks;
 
 pub use caller::{Caller, Role, Tokens};
 pub use listen::{ListenError, bind, serve};
@@ -93,6 +95,8 @@ pub struct App {
     public_url: Arc<str>,
     snapshot_interval: Duration,
     streams: Arc<Semaphore>,
+    /// `None`: nothing is charged here.
+    payments: Option<Payments>,
     shutdown: CancellationToken,
 }
 
@@ -117,8 +121,14 @@ impl App {
             public_url: settings.public_url.into(),
             snapshot_interval: settings.snapshot_interval,
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            payments: None,
             shutdown,
         }
+    }
+
+    /// Has payment methods and the provider's events taken.
+    pub fn with_payments(self, payments: Payments) -> Self {
+        Self { payments: Some(payments), ..self }
     }
 }
 
@@ -205,6 +215,7 @@ fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(invoices::routes())
         .route_layer(from_fn_with_state(app.clone(), idempotency::once))
         .route_layer(from_fn_with_state(app.clone(), caller::authenticate))
+        .merge(webhooks::routes())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(REQUEST_TIMEOUT, shield::end_in_time))
         .layer(from_fn_with_state(Arc::new(Semaphore::new(MOST_REQUESTS)), shield::shed));

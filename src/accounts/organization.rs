@@ -158,25 +158,19 @@ impl Accounts {
         change.commit(202, &answer).await?;
         Ok(answer)
     }
+}
 
+impl Change<'_> {
     /// Marks that a payment failed, or that none is open any more; for billing.
-    pub async fn set_past_due(
-        &self,
-        caller: &Caller,
-        organization: &str,
-        past_due: bool,
-    ) -> AccountResult<()> {
-        let mut change = self.begin(caller).await?;
-        let account = change.account(organization).await?;
-        if account.past_due == past_due {
+    pub async fn set_past_due(&mut self, organization: &str, past_due: bool) -> AccountResult<()> {
+        let sql = "UPDATE organizations SET past_due = $2 WHERE id = $1 AND past_due <> $2";
+        if self.execute(sql, values![organization, past_due]).await? == 0 {
             return Ok(());
         }
-        let sql = "UPDATE organizations SET past_due = $2 WHERE id = $1";
-        change.execute(sql, values![organization, past_due]).await?;
-        change.touch(organization).await?;
-        let (before, after) = (json!({ "past_due": account.past_due }), json!({ "past_due": past_due }));
-        change.record("status.changed", Some(organization), Some(before), Some(after)).await?;
-        change.commit(200, &()).await
+        self.touch(organization).await?;
+        let (before, after) = (json!({ "past_due": !past_due }), json!({ "past_due": past_due }));
+        self.record("status.changed", Some(organization), Some(before), Some(after)).await?;
+        Ok(())
     }
 }
 

@@ -75,7 +75,8 @@ impl NewPaymentMethod {
         Ok(method)
     }
 
-    fn validate(&self, now_ms: i64) -> AccountResult<()> {
+    /// Whether it can be taken at the instant.
+    pub fn validate(&self, now_ms: i64) -> AccountResult<()> {
         let mut checks = Checks::default();
         let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         let token = (1..=255).contains(&self.token.len()) && plain(&self.token);
@@ -145,19 +146,6 @@ impl Accounts {
         Ok(page.list(methods, |method| method.id.clone()))
     }
 
-    /// What to charge; `None` where none is set up.
-    pub async fn chargeable_payment_method(
-        &self,
-        organization: &str,
-    ) -> AccountResult<Option<ChargeablePaymentMethod>> {
-        let sql = "SELECT id, token FROM payment_methods WHERE organization = $1 AND is_default = 1";
-        let row = self.database.fetch_optional(sql, values![organization]).await?;
-        let chargeable = row.map(|row| {
-            Ok(ChargeablePaymentMethod { id: row.text(0)?.to_owned(), token: row.text(1)?.to_owned() })
-        });
-        chargeable.transpose().map_err(AccountError::Database)
-    }
-
     /// Answers 200.
     pub async fn set_default_payment_method(
         &self,
@@ -210,6 +198,19 @@ impl Accounts {
 }
 
 impl Change<'_> {
+    /// What to charge; `None` where none is set up.
+    pub async fn chargeable_payment_method(
+        &mut self,
+        organization: &str,
+    ) -> DatabaseResult<Option<ChargeablePaymentMethod>> {
+        let sql = "SELECT id, token FROM payment_methods WHERE organization = $1 AND is_default = 1";
+        let row = self.fetch_optional(sql, values![organization]).await?;
+        let chargeable = row.map(|row| {
+            Ok(ChargeablePaymentMethod { id: row.text(0)?.to_owned(), token: row.text(1)?.to_owned() })
+        });
+        chargeable.transpose()
+    }
+
     async fn payment_method(&mut self, organization: &str, id: &str) -> AccountResult<PaymentMethod> {
         let sql = "SELECT id, brand, last4, exp, is_default, created_ms FROM payment_methods
                    WHERE organization = $1 AND id = $2";

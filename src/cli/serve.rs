@@ -11,6 +11,7 @@ use super::setup::{open_store, topics};
 use super::usage::Reading;
 use super::{Context, Failure, accounts};
 use crate::billing::Biller;
+use crate::billing::payment::Payments;
 use crate::http::{self, App};
 use crate::snapshot::changes::Changes;
 use crate::snapshot::{Publisher, follow, watch_partitions};
@@ -42,6 +43,8 @@ pub async fn start(
     let Some(store) = open_store(context, &shutdown).await? else { return Ok(()) };
     let Some(accounts) = accounts::open(config, &shutdown).await? else { return Ok(()) };
     accounts.load_directory().await.map_err(anyhow::Error::from)?;
+    let payments =
+        Payments::new(accounts.clone(), &config.payment_settings()?).map_err(anyhow::Error::from)?;
     let publisher = Publisher::new(topic.clone()).map_err(anyhow::Error::from)?;
     let metrics = start_metrics().map_err(anyhow::Error::from)?;
     let clock = accounts.clock().clone();
@@ -57,7 +60,8 @@ pub async fn start(
         metrics,
         clock,
         shutdown.clone(),
-    );
+    )
+    .with_payments(payments.clone());
     // Other regions' figures are missing from the answers while they are away; this process does its
     // work all the same.
     let elsewhere = Readiness::default();
@@ -80,6 +84,7 @@ pub async fn start(
         join_all(following),
         accounts.run(shutdown.clone()),
         biller.run(shutdown.clone()),
+        payments.run(shutdown.clone()),
         publisher.run(snapshots, shutdown.clone()),
         watch_partitions(local, topic.properties, shutdown.clone()),
     );

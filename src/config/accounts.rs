@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ClockSource, Config, ConfigError, EntitlementsFail, Place, Problem, Secret};
+use super::{ClockSource, Config, ConfigError, EntitlementsFail, Payments, Place, Problem, Secret};
 use crate::accounts::{self, webhook};
+use crate::billing::payment;
 use crate::event::API_CALLS;
 use crate::rating::PriceBook;
 use crate::snapshot::FailPolicy;
@@ -43,6 +44,21 @@ impl Config {
             Ok(_) => Ok(settings),
             Err(error) => Err(ConfigError::one(Problem::new(Place::Default, "", error.to_string()))),
         }
+    }
+
+    pub fn payment_settings(&self) -> Result<payment::Settings, ConfigError> {
+        let Payments::Stripe { secret_key, webhook_secret, base_url } = &self.payments else {
+            return Ok(payment::Settings::Sandbox);
+        };
+        let fetch = super::settings::fetch;
+        let webhook_secret = webhook_secret.as_ref();
+        Ok(payment::Settings::Stripe {
+            secret_key: fetch("payments.secret_key", secret_key)?,
+            webhook_secret: webhook_secret
+                .map(|secret| fetch("payments.webhook_secret", secret))
+                .transpose()?,
+            base_url: base_url.trim_end_matches('/').to_owned(),
+        })
     }
 
     /// The configured price book, or the built-in one.

@@ -9,7 +9,7 @@ use axum::routing::get;
 use serde::Serialize;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Ref, RefOr, Server};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
@@ -31,6 +31,7 @@ const PATH: &str = "/openapi.json";
     tags(
         (name = "usage", description = "What an organization used"),
         (name = "accounts", description = "Organizations, their plans, regions, licenses, keys and payment methods"),
+        (name = "billing", description = "Invoices and payments"),
         (name = "operation", description = "Whether the process is well; no token is needed"),
     ),
     paths(openapi_json),
@@ -47,6 +48,9 @@ impl Modify for Bearer {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let description = "The payment provider signs what it sends.";
+        let scheme = ApiKey::Header(ApiKeyValue::with_description("Stripe-Signature", description));
+        components.add_security_scheme("signature", SecurityScheme::ApiKey(scheme));
     }
 }
 

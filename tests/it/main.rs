@@ -20,6 +20,7 @@ mod operation;
 mod oracle;
 mod outages;
 mod paused;
+mod payments;
 mod rebalance;
 mod repartition;
 mod accounts;

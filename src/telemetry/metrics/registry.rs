@@ -122,6 +122,13 @@ pub const METRICS: &[Metric] = &[
         "Requests that were refused because too many were under way.",
     ),
     metric(
+        "odometer_payments_total",
+        Kind::Counter,
+        &["outcome"],
+        "Payments by what came of them: succeeded, declined, refused (the provider does not take the request), \
+         unknown (its answer is lost or still to come).",
+    ),
+    metric(
         "odometer_build_info",
         Kind::Gauge,
         &["version"],

@@ -88,6 +88,15 @@ impl Answer {
 impl World {
     /// `accounts_url`: where accounts are kept.
     pub async fn new(test: &str, accounts_url: String) -> Self {
+        Self::with(test, accounts_url, |app, _| app).await
+    }
+
+    /// `adjust` adds what else the API needs.
+    pub async fn with(
+        test: &str,
+        accounts_url: String,
+        adjust: impl FnOnce(App, &Arc<Accounts>) -> App,
+    ) -> Self {
         let (store, _) = servers::new_store(test).await;
         let mut settings = accounts::Settings::new(accounts_url);
         settings.test_clock = true;
@@ -120,7 +129,7 @@ impl World {
         let lane = Lane { topic: "events".into(), topic_id: "AAAAAAAAAAAAAAAAAAAAAA".into(), partition: 0 };
         let _stop = shutdown.drop_guard();
         let pages = web::pages(web::Settings { sandbox_payments: true, kafka: None });
-        let app = app_with(state, pages);
+        let app = app_with(adjust(state, &accounts), pages);
         Self { app, accounts, deployment, store, lane, tenure: rand::random(), blocks: 0, _stop }
     }
 

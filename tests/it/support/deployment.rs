@@ -73,6 +73,11 @@ impl Deployment {
         Odometer::start(self.folder(), name, arguments, &[])
     }
 
+    /// Starts a command with more environment variables.
+    pub fn start_with(&self, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Odometer {
+        Odometer::start(self.folder(), name, arguments, environment)
+    }
+
     /// Starts a command as on a machine of its own: with a cache that is only its.
     pub fn start_elsewhere(&self, name: &str, arguments: &[&str]) -> Odometer {
         let environment = [("ODOMETER__CACHE__DIR", &*format!("./cache-of-{name}"))];

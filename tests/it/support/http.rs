@@ -56,6 +56,18 @@ impl Http {
         Ok(lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
     }
 
+    /// Status and body of what is answered to a JSON document.
+    pub fn post(&self, path: &str, document: &Value) -> Result<(u16, Value), String> {
+        let url = format!("http://{}{path}", self.address);
+        block_on(async {
+            let request = self.client.post(&url).bearer_auth(&self.token).json(document);
+            let response = request.send().await.map_err(|error| format!("post {url}: {error}"))?;
+            let status = response.status().as_u16();
+            let body = response.bytes().await.map_err(|error| format!("post {url}: {error}"))?;
+            Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+        })
+    }
+
     /// The body of a 200; anything else is an `Err`.
     pub fn get_ok(&self, path: &str) -> Result<Value, String> {
         match self.get(path)? {

@@ -1,0 +1,232 @@
+//! Attempts to have an invoice paid, as they stand in the database.
+//!
+//! begun → succeeded | declined | refused, or first unknown: the answer was lost or is still to come.
+
+use crate::accounts::database::{DatabaseError, DatabaseResult, Row, values};
+use crate::accounts::payment_method::ChargeablePaymentMethod;
+use crate::accounts::{Change, identifier};
+use crate::clock::Clock;
+
+use super::Amount;
+use super::invoice::Payable;
+use super::provider::Charge;
+
+/// How long an attempt belongs to whoever began it, in milliseconds: longer than a provider is
+/// asked for at most.
+const CLAIMED_MS: i64 = 120_000;
+/// The pauses before the provider is asked again, after the first, second, … time, in milliseconds;
+/// the last one repeats.
+const LOOK_PAUSES_MS: [i64; 5] = [30_000, 60_000, 300_000, 900_000, 3_600_000];
+/// What the provider refused is asked for again after so long, in milliseconds: somebody must change
+/// something first.
+const REFUSED_PAUSE_MS: i64 = 3_600_000;
+
+/// An attempt that was begun and that nobody knows the outcome of yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    pub charge: Charge,
+    looks: i64,
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Succeeded { reference: String },
+    Declined { reference: Option<String>, code: String, message: String },
+    Refused { cause: String },
+}
+
+/// An attempt whose outcome is known, and was written down by the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    pub charge: Charge,
+    pub verdict: Verdict,
+}
+
+impl Undecided {
+    /// Writes a new attempt down; the invoice must have none under way.
+    pub async fn begin(
+        change: &mut Change<'_>,
+        invoice: &Payable,
+        amount: Amount,
+        method: &ChargeablePaymentMethod,
+    ) -> DatabaseResult<Self> {
+        let asked_ms = Clock::System.now_ms();
+        let charge = Charge {
+            idempotency_key: identifier("pay"),
+            amount,
+            token: method.token.clone(),
+            organization: invoice.organization.clone(),
+            invoice: invoice.number.clone(),
+            description: format!("Invoice {} of {}", invoice.number, invoice.organization),
+            asked_ms,
+            reference: None,
+        };
+        let sql = "INSERT INTO payment_attempts (id, invoice, organization, method, token, amount, currency,
+                       description, state, begun_ms, looks, look_again_ms)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'begun', $9, 0, $10)";
+        let values = values![
+            charge.idempotency_key.as_str(),
+            charge.invoice.as_str(),
+            charge.organization.as_str(),
+            method.id.as_str(),
+            charge.token.as_str(),
+            amount.minor_units(),
+            amount.currency().as_str(),
+            charge.description.as_str(),
+            asked_ms,
+            asked_ms + CLAIMED_MS
+        ];
+        change.execute(sql, values).await?;
+        Ok(Self { charge, looks: 0 })
+    }
+
+    /// The attempt of this id, where it is under way.
+    pub async fn of_id(change: &mut Change<'_>, id: &str) -> DatabaseResult<Option<Self>> {
+        let sql =
+            "SELECT id, amount, currency, token, organization, invoice, description, begun_ms, reference,
+                       looks
+                   FROM payment_attempts WHERE id = $1 AND state IN ('begun', 'unknown')";
+        change.fetch_optional(sql, values![id]).await?.map(|row| Self::read(&row)).transpose()
+    }
+
+    /// The attempt that is under way for the invoice.
+    pub async fn of_invoice(change: &mut Change<'_>, invoice: &str) -> DatabaseResult<Option<Self>> {
+        let sql =
+            "SELECT id, amount, currency, token, organization, invoice, description, begun_ms, reference,
+                       looks
+                   FROM payment_attempts WHERE invoice = $1 AND state IN ('begun', 'unknown')";
+        change.fetch_optional(sql, values![invoice]).await?.map(|row| Self::read(&row)).transpose()
+    }
+
+    fn read(row: &Row) -> DatabaseResult<Self> {
+        Ok(Self { charge: read_charge(row)?, looks: row.integer(9)? })
+    }
+
+    /// Writes the outcome down; `None` where somebody else did meanwhile.
+    pub async fn decide(self, change: &mut Change<'_>, verdict: Verdict) -> DatabaseResult<Option<Decided>> {
+        let sql =
+            "UPDATE payment_attempts SET state = $2, decided_ms = $3, reference = COALESCE($4, reference),
+                       code = $5, detail = $6, look_again_ms = $7
+                   WHERE id = $1 AND state IN ('begun', 'unknown')";
+        let now_ms = Clock::System.now_ms();
+        let look_again_ms = match &verdict {
+            Verdict::Refused { .. } => Some(now_ms + REFUSED_PAUSE_MS),
+            Verdict::Succeeded { .. } | Verdict::Declined { .. } => None,
+        };
+        let values = values![
+            self.charge.idempotency_key.as_str(),
+            verdict.state(),
+            now_ms,
+            verdict.reference().map(str::to_owned),
+            verdict.code().map(str::to_owned),
+            verdict.detail().map(str::to_owned),
+            look_again_ms
+        ];
+        let is_first = change.execute(sql, values).await? == 1;
+        Ok(is_first.then_some(Decided { charge: self.charge, verdict }))
+    }
+
+    /// The outcome stays unknown: it is asked for again later.
+    pub async fn doubt(
+        &self,
+        change: &mut Change<'_>,
+        reference: Option<&str>,
+        cause: &str,
+    ) -> DatabaseResult<()> {
+        let pauses = LOOK_PAUSES_MS.len() - 1;
+        let pause_ms = LOOK_PAUSES_MS[usize::try_from(self.looks).unwrap_or(pauses).min(pauses)];
+        let sql = "UPDATE payment_attempts SET state = 'unknown', looks = looks + 1, look_again_ms = $2,
+                       reference = COALESCE($3, reference), detail = $4
+                   WHERE id = $1 AND state IN ('begun', 'unknown')";
+        let look_again_ms = Clock::System.now_ms() + pause_ms;
+        let reference = reference.map(str::to_owned);
+        let key = self.charge.idempotency_key.as_str();
+        change.execute(sql, values![key, look_again_ms, reference, cause]).await?;
+        Ok(())
+    }
+}
+
+impl Decided {
+    /// What the provider says by itself of an attempt, whatever was thought of it. `None`: it is known
+    /// to have succeeded.
+    pub async fn by_provider(
+        change: &mut Change<'_>,
+        charge: Charge,
+        reference: &str,
+    ) -> DatabaseResult<Option<Self>> {
+        let sql =
+            "UPDATE payment_attempts SET state = 'succeeded', decided_ms = $2, reference = $3, code = NULL,
+                       detail = NULL, look_again_ms = NULL
+                   WHERE id = $1 AND state <> 'succeeded'";
+        let values = values![charge.idempotency_key.as_str(), Clock::System.now_ms(), reference];
+        if change.execute(sql, values).await? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Self { charge, verdict: Verdict::Succeeded { reference: reference.to_owned() } }))
+    }
+}
+
+impl Verdict {
+    pub fn state(&self) -> &'static str {
+        match self {
+            Self::Succeeded { .. } => "succeeded",
+            Self::Declined { .. } => "declined",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
+    fn reference(&self) -> Option<&str> {
+        match self {
+            Self::Succeeded { reference } => Some(reference),
+            Self::Declined { reference, .. } => reference.as_deref(),
+            Self::Refused { .. } => None,
+        }
+    }
+
+    fn code(&self) -> Option<&str> {
+        match self {
+            Self::Declined { code, .. } => Some(code),
+            Self::Succeeded { .. } | Self::Refused { .. } => None,
+        }
+    }
+
+    fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Succeeded { .. } => None,
+            Self::Declined { message, .. } => Some(message),
+            Self::Refused { cause } => Some(cause),
+        }
+    }
+}
+
+/// What was asked for by the attempt of this id, whatever came of it.
+pub async fn charge_of(change: &mut Change<'_>, id: &str) -> DatabaseResult<Option<Charge>> {
+    let sql = "SELECT id, amount, currency, token, organization, invoice, description, begun_ms, reference
+               FROM payment_attempts WHERE id = $1";
+    change.fetch_optional(sql, values![id]).await?.map(|row| read_charge(&row)).transpose()
+}
+
+/// What was refused before is not asked for again: something else follows it.
+pub async fn forget_refused(change: &mut Change<'_>, invoice: &str) -> DatabaseResult<()> {
+    let sql = "UPDATE payment_attempts SET look_again_ms = NULL WHERE invoice = $1 AND state = 'refused'";
+    change.execute(sql, values![invoice]).await?;
+    Ok(())
+}
+
+fn read_charge(row: &Row) -> DatabaseResult<Charge> {
+    let id = row.text(0)?.to_owned();
+    let damaged = || DatabaseError::Content { what: format!("amount of payment {id}") };
+    let currency = row.text(2)?.parse().map_err(|_| damaged())?;
+    let amount = Amount::of_minor_units(row.integer(1)?, currency).ok_or_else(damaged)?;
+    Ok(Charge {
+        amount,
+        token: row.text(3)?.to_owned(),
+        organization: row.text(4)?.to_owned(),
+        invoice: row.text(5)?.to_owned(),
+        description: row.text(6)?.to_owned(),
+        asked_ms: row.integer(7)?,
+        reference: row.optional_text(8)?.map(str::to_owned),
+        idempotency_key: id,
+    })
+}

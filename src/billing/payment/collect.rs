@@ -1,0 +1,335 @@
+//! Collecting: begin an attempt, ask the provider, write down what came of it.
+
+use futures::{StreamExt, stream};
+use serde_json::json;
+
+use crate::accounts::database::{DatabaseResult, values};
+use crate::accounts::outbox::Notice;
+use crate::accounts::{AccountResult, Caller, Change};
+use crate::billing::InvoiceState;
+use crate::clock::{Clock, Time};
+
+use super::Payments;
+use super::attempt::{Decided, Undecided, Verdict, forget_refused};
+use super::dunning::{self, Dunning};
+use super::invoice::{Payable, settle};
+use super::provider::{Answer, ProviderError};
+
+/// Invoices that are collected together: written down in one change, charged side by side.
+const BATCH: usize = 64;
+/// Charges that the provider is asked for at once.
+const PARALLEL: usize = 16;
+
+/// Why an invoice is collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// By itself: at its issue, and by the schedule of what failed.
+    Scheduled,
+    /// Somebody wants to pay now.
+    Asked,
+}
+
+/// What came of collecting an invoice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Collected {
+    Paid,
+    Declined {
+        code: String,
+        message: String,
+    },
+    /// The organization has no payment method.
+    NoPaymentMethod,
+    /// Whether it was charged is not known yet: the provider is asked again.
+    Unknown,
+    /// The provider does not take what it is asked: the operator's to mend.
+    Refused {
+        cause: String,
+    },
+    /// It is not open: a draft, paid before, or void.
+    NotOpen(InvoiceState),
+    NotFound,
+}
+
+/// An attempt, and whether it was begun just now.
+struct Begun {
+    attempt: Undecided,
+    is_new: bool,
+}
+
+enum Beginning {
+    Begun(Begun),
+    Ended(Collected),
+}
+
+/// What the provider said, in words of the attempt.
+enum Heard {
+    Verdict(Verdict),
+    Nothing { reference: Option<String>, cause: String },
+}
+
+impl Payments {
+    /// Has one invoice paid by the organization's default payment method.
+    pub async fn collect(
+        &self,
+        caller: &Caller,
+        invoice: &str,
+        occasion: Occasion,
+    ) -> AccountResult<Collected> {
+        let collected = self.collect_all(caller, &[invoice.to_owned()], occasion).await?;
+        Ok(collected.into_iter().next().unwrap_or(Collected::NotFound))
+    }
+
+    /// Has invoices paid; answers for each, in their order. May be cut off at any moment and called
+    /// again, also by several processes at once.
+    pub async fn collect_all(
+        &self,
+        caller: &Caller,
+        invoices: &[String],
+        occasion: Occasion,
+    ) -> AccountResult<Vec<Collected>> {
+        // The answer to a request is stored by whoever gives it: what is written here is more than one
+        // change.
+        let caller = Caller { idempotency: None, ..caller.clone() };
+        let mut collected = Vec::with_capacity(invoices.len());
+        for batch in invoices.chunks(BATCH) {
+            collected.extend(self.collect_batch(&caller, batch, occasion).await?);
+        }
+        Ok(collected)
+    }
+
+    /// Collects what falls due now: payments that failed, by the schedule, and those whose outcome is
+    /// not known. Answers how many invoices that were.
+    pub async fn collect_due(&self) -> AccountResult<usize> {
+        let mut done = 0;
+        loop {
+            let due = self.due().await?;
+            if due.is_empty() {
+                return Ok(done);
+            }
+            done += due.len();
+            self.collect_all(&Caller::schedule(), &due, Occasion::Scheduled).await?;
+        }
+    }
+
+    async fn due(&self) -> DatabaseResult<Vec<String>> {
+        let sql = "SELECT payment_attempts.invoice FROM payment_attempts
+                   JOIN invoices ON invoices.number = payment_attempts.invoice
+                   WHERE look_again_ms <= $1 AND invoices.state = 'open'
+                   UNION
+                   SELECT dunning.invoice FROM dunning
+                   JOIN invoices ON invoices.number = dunning.invoice
+                   WHERE next_ms <= $2 AND invoices.state = 'open' AND NOT EXISTS (
+                       SELECT 1 FROM payment_attempts
+                       WHERE payment_attempts.invoice = dunning.invoice AND look_again_ms IS NOT NULL)
+                   ORDER BY 1 LIMIT 64";
+        let values = values![Clock::System.now_ms(), self.accounts.clock().now_ms()];
+        let rows = self.accounts.database().fetch_all(sql, values).await?;
+        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+    }
+
+    async fn collect_batch(
+        &self,
+        caller: &Caller,
+        invoices: &[String],
+        occasion: Occasion,
+    ) -> AccountResult<Vec<Collected>> {
+        let mut change = self.accounts.begin(caller).await?;
+        let mut beginnings = Vec::with_capacity(invoices.len());
+        for invoice in invoices {
+            beginnings.push(self.begin(&mut change, invoice, occasion).await?);
+        }
+        change.commit(200, &()).await?;
+        let asking: Vec<_> = beginnings.iter().map(|beginning| self.ask(beginning)).collect();
+        let heard: Vec<Option<Heard>> = stream::iter(asking).buffered(PARALLEL).collect().await;
+        let mut change = self.accounts.begin(caller).await?;
+        let mut collected = Vec::with_capacity(invoices.len());
+        for (beginning, heard) in beginnings.into_iter().zip(heard) {
+            collected.push(match (beginning, heard) {
+                (Beginning::Begun(begun), Some(heard)) => {
+                    write_down(&mut change, begun.attempt, heard, occasion).await?
+                }
+                (Beginning::Ended(collected), _) => collected,
+                (Beginning::Begun(_), None) => Collected::Unknown,
+            });
+        }
+        change.commit(200, &()).await?;
+        Ok(collected)
+    }
+
+    async fn begin(
+        &self,
+        change: &mut Change<'_>,
+        number: &str,
+        occasion: Occasion,
+    ) -> AccountResult<Beginning> {
+        let Some(invoice) = Payable::read(change, number).await? else {
+            return Ok(Beginning::Ended(Collected::NotFound));
+        };
+        if invoice.state != InvoiceState::Open {
+            return Ok(Beginning::Ended(Collected::NotOpen(invoice.state)));
+        }
+        if let Some(attempt) = Undecided::of_invoice(change, number).await? {
+            return Ok(Beginning::Begun(Begun { attempt, is_new: false }));
+        }
+        forget_refused(change, number).await?;
+        let Some(amount) = invoice.amount else {
+            settle(change, number, None).await?;
+            return Ok(Beginning::Ended(Collected::Paid));
+        };
+        let Some(method) = change.chargeable_payment_method(&invoice.organization).await? else {
+            if occasion == Occasion::Scheduled {
+                let reason = Reason { code: "no_payment_method", message: "No payment method is set up." };
+                fail(change, &invoice.organization, number, &amount.to_string(), reason, occasion).await?;
+            }
+            return Ok(Beginning::Ended(Collected::NoPaymentMethod));
+        };
+        let attempt = Undecided::begin(change, &invoice, amount, &method).await?;
+        Ok(Beginning::Begun(Begun { attempt, is_new: true }))
+    }
+
+    /// An attempt that was begun before is asked about first: its answer may have been lost.
+    async fn ask(&self, beginning: &Beginning) -> Option<Heard> {
+        let Beginning::Begun(begun) = beginning else { return None };
+        let charge = &begun.attempt.charge;
+        let known = match begun.is_new {
+            true => Ok(None),
+            false => self.provider.look_up(charge).await,
+        };
+        let answer = match known {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => self.provider.charge(charge).await,
+            Err(error) => Err(error),
+        };
+        Some(match answer {
+            Ok(Answer::Succeeded { reference }) => Heard::Verdict(Verdict::Succeeded { reference }),
+            Ok(Answer::Declined { reference, code, message }) => {
+                Heard::Verdict(Verdict::Declined { reference, code, message })
+            }
+            Ok(Answer::Processing { reference }) => Heard::Nothing {
+                reference: Some(reference),
+                cause: "the payment provider has not decided yet".to_owned(),
+            },
+            // Refusing to tell is no word about the charge itself.
+            Err(ProviderError::Refused { cause }) if begun.is_new => {
+                Heard::Verdict(Verdict::Refused { cause })
+            }
+            Err(ProviderError::Refused { cause } | ProviderError::Unknown { cause }) => {
+                Heard::Nothing { reference: None, cause }
+            }
+        })
+    }
+}
+
+async fn write_down(
+    change: &mut Change<'_>,
+    attempt: Undecided,
+    heard: Heard,
+    occasion: Occasion,
+) -> AccountResult<Collected> {
+    let invoice = attempt.charge.invoice.clone();
+    match heard {
+        Heard::Nothing { reference, cause } => {
+            tracing::warn!(
+                invoice,
+                payment = attempt.charge.idempotency_key,
+                cause,
+                "a payment's outcome is unknown"
+            );
+            count("unknown");
+            attempt.doubt(change, reference.as_deref(), &cause).await?;
+            Ok(Collected::Unknown)
+        }
+        Heard::Verdict(verdict) => match attempt.decide(change, verdict).await? {
+            Some(decided) => conclude(change, decided, occasion).await,
+            None => as_decided(change, &invoice).await,
+        },
+    }
+}
+
+/// Somebody else wrote the outcome down meanwhile: that is it.
+async fn as_decided(change: &mut Change<'_>, invoice: &str) -> AccountResult<Collected> {
+    let paid =
+        Payable::read(change, invoice).await?.is_some_and(|invoice| invoice.state == InvoiceState::Paid);
+    Ok(if paid { Collected::Paid } else { Collected::Unknown })
+}
+
+/// What follows from an attempt's outcome, in the change that writes it down.
+pub(super) async fn conclude(
+    change: &mut Change<'_>,
+    decided: Decided,
+    occasion: Occasion,
+) -> AccountResult<Collected> {
+    count(decided.verdict.state());
+    let Decided { charge, verdict } = decided;
+    let (organization, invoice, amount) = (&charge.organization, &charge.invoice, charge.amount.to_string());
+    let record = json!({ "invoice": invoice, "payment": charge.idempotency_key, "amount": amount });
+    Ok(match verdict {
+        Verdict::Succeeded { reference } => {
+            change.record("payment.succeeded", Some(organization), None, Some(record)).await?;
+            let was_open = settle(change, invoice, Some(&reference)).await?;
+            if dunning::end(change, invoice, organization).await? {
+                change.set_past_due(organization, false).await?;
+            }
+            let event = if was_open { "invoice.paid" } else { "payment.unexpected" };
+            let data = json!({ "invoice": invoice, "amount": amount, "payment": reference });
+            notify(change, organization, event, data).await?;
+            Collected::Paid
+        }
+        Verdict::Declined { code, message, .. } => {
+            let reason = Reason { code: &code, message: &message };
+            fail(change, organization, invoice, &amount, reason, occasion).await?;
+            Collected::Declined { code, message }
+        }
+        Verdict::Refused { cause } => {
+            tracing::error!(invoice, cause, "charge an invoice: the payment provider refuses the request");
+            change.record("payment.refused", Some(organization), None, Some(record)).await?;
+            Collected::Refused { cause }
+        }
+    })
+}
+
+struct Reason<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+async fn fail(
+    change: &mut Change<'_>,
+    organization: &str,
+    invoice: &str,
+    amount: &str,
+    reason: Reason<'_>,
+    occasion: Occasion,
+) -> AccountResult<()> {
+    let Dunning { failures, next_ms, has_just_ended } =
+        dunning::fail(change, invoice, organization, occasion).await?;
+    change.set_past_due(organization, true).await?;
+    let next_attempt_at = next_ms.map(Time);
+    let data = json!({
+        "invoice": invoice, "amount": amount, "code": reason.code, "message": reason.message,
+        "failures": failures, "next_attempt_at": next_attempt_at,
+    });
+    change.record("payment.failed", Some(organization), None, Some(data.clone())).await?;
+    notify(change, organization, "payment.failed", data).await?;
+    if has_just_ended {
+        let data = json!({ "invoice": invoice, "amount": amount, "failures": failures });
+        notify(change, organization, "payment.given-up", data).await?;
+    }
+    Ok(())
+}
+
+async fn notify(
+    change: &mut Change<'_>,
+    organization: &str,
+    event: &'static str,
+    data: serde_json::Value,
+) -> AccountResult<()> {
+    let account = change.account(organization).await?;
+    let now_ms = change.now_ms();
+    change.notify(Notice::new(event, &account, now_ms, data)).await?;
+    Ok(())
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("odometer_payments_total", "outcome" => outcome).increment(1);
+}

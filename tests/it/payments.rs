@@ -1,0 +1,10 @@
+//! Payments: on both databases, through providers that fail, and as Stripe sees and tells them.
+
+mod books;
+mod card_number;
+mod collect;
+mod face;
+mod faults;
+mod stripe;
+mod stripe_mock;
+mod webhook;
