@@ -32,6 +32,10 @@ WHERE state IN ('begun', 'unknown');
 CREATE INDEX payment_attempts_by_invoice ON payment_attempts (invoice, id);
 CREATE INDEX payment_attempts_by_look ON payment_attempts (look_again_ms, invoice);
 
+-- 0: nobody has tried to collect it yet.
+ALTER TABLE invoices ADD COLUMN collected BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX invoices_uncollected ON invoices (number) WHERE state = 'open' AND collected = 0;
+
 -- Open invoices whose payment failed.
 CREATE TABLE dunning (
     invoice TEXT PRIMARY KEY REFERENCES invoices (number),

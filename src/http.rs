@@ -29,6 +29,7 @@ mod invoices;
 mod listen;
 mod openapi;
 pub mod page;
+mod payments;
 mod problem;
 mod rate;
 pub mod session;
@@ -213,6 +214,7 @@ fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(entitlement::routes())
         .merge(accounts::routes())
         .merge(invoices::routes())
+        .merge(payments::routes())
         .route_layer(from_fn_with_state(app.clone(), idempotency::once))
         .route_layer(from_fn_with_state(app.clone(), caller::authenticate))
         .merge(webhooks::routes())

@@ -120,6 +120,11 @@ impl Biller {
         Ok(Billed { month, finalized: true, dry_run, waiting: None, issued, invoices })
     }
 
+    /// The month's invoices as they stand; `only`: of one organization.
+    pub async fn invoices(&self, month: Month, only: Option<&str>) -> BillingResult<Vec<InvoiceSummary>> {
+        Ok(register::summaries(self.accounts.database(), month, only).await?)
+    }
+
     /// Closes the month, where it is over and wholly counted.
     pub async fn close(&self, caller: &Caller, month: Month) -> BillingResult<Result<Closing, Waiting>> {
         if let Some(closing) = closing::of_month(self.accounts.database(), month).await? {

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::{Accounts, every};
 
 pub use amount::Amount;
-pub use collect::{Collected, Occasion};
+pub use collect::{Collected, Collection, Occasion};
 pub use dunning::RETRY_DAYS;
 pub use keep::KeepError;
 pub use provider::{Answer, Charge, Kept, Method, Provider, ProviderError};
@@ -90,7 +90,7 @@ impl Payments {
     pub async fn run(&self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = every(COLLECT_INTERVAL, "collect payments", || self.collect_due()) => {}
+            () = every(COLLECT_INTERVAL, "collect payments", || self.collect_due(None)) => {}
         }
     }
 }

@@ -15,6 +15,7 @@ use super::setup::open_store;
 use super::usage::Reading;
 use super::{Context, Failure, accounts};
 use crate::accounts::Caller;
+use crate::billing::payment::{Collection, Payments};
 use crate::billing::{Billed, Biller, InvoiceState, InvoiceSummary, Order};
 use crate::month::Month;
 use crate::snapshot::changes::Changes;
@@ -55,6 +56,8 @@ pub struct Bill {
 
 impl Bill {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let collects = !self.dry_run && self.verify.is_none();
+        let payments = collects.then(|| context.config.payment_settings()).transpose()?;
         let biller = biller(context).await?;
         if let Some(number) = &self.verify {
             return verify::run(context, &biller, number, self.recount).await;
@@ -63,9 +66,26 @@ impl Bill {
         let month = self.month.ok_or_else(usage)?;
         let order = Order { month, only: self.org.as_deref(), dry_run: self.dry_run };
         let billed = biller.bill(&Caller::operator(), order).await;
-        let billed = billed.with_context(|| format!("bill {month}"))?;
-        context.screen.print(&billed, for_people)
+        let mut billed = billed.with_context(|| format!("bill {month}"))?;
+        let mut collected = Collection::default();
+        if let Some(settings) = payments {
+            let payments = Payments::new(biller.accounts().clone(), &settings).context("bill")?;
+            collected = payments.collect_due(order.only).await.context("collect payments")?;
+        }
+        if collected.total() > 0 {
+            billed.invoices = biller.invoices(month, order.only).await.context("read invoices")?;
+        }
+        context.screen.print(&Answer { billed, collected }, for_people)
     }
+}
+
+/// What was billed, and what came of having it paid.
+#[derive(Debug, serde::Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    billed: Billed,
+    /// Invoices of earlier months that were due count too.
+    collected: Collection,
 }
 
 /// Reaches every server that billing needs.
@@ -80,7 +100,7 @@ pub async fn biller(context: &Context) -> Result<Biller, Failure> {
     Ok(Biller::new(accounts, reading.deployments, context.config.price_book()?))
 }
 
-fn for_people(billed: &Billed) -> String {
+fn for_people(Answer { billed, collected }: &Answer) -> String {
     let mut text = format!("{}: {}", billed.month, standing(billed));
     if billed.invoices.is_empty() {
         return text + "\nno organization gets an invoice";
@@ -100,7 +120,25 @@ fn for_people(billed: &Billed) -> String {
     if let Some(more) = billed.invoices.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         text += &format!("… and {} more; --output json has all of them\n", grouped(more as u128));
     }
-    text + "\n" + &totals(&billed.invoices)
+    text += &format!("\n{}", totals(&billed.invoices));
+    if collected.total() > 0 {
+        text += &format!("\n{}", payments(collected));
+    }
+    text
+}
+
+/// `collected: 41 paid, 1 declined`.
+fn payments(collected: &Collection) -> String {
+    let counts = [
+        (collected.paid, "paid"),
+        (collected.declined, "declined"),
+        (collected.without_payment_method, "without a payment method"),
+        (collected.unknown, "not known yet"),
+        (collected.refused, "refused by the payment provider, see the log"),
+    ];
+    let told = counts.into_iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> = told.map(|(count, what)| format!("{} {what}", grouped(count.into()))).collect();
+    format!("collected: {}", told.join(", "))
 }
 
 fn standing(billed: &Billed) -> String {

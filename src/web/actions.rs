@@ -48,7 +48,11 @@ impl Acting {
 
     async fn refused(self, error: AccountError) -> Result<Response, Refusal> {
         let problem = self.app.refuse(error);
-        billing::again(&self.app, &self.settings, self.charts, &self.visitor, &problem).await
+        self.explained(&problem).await
+    }
+
+    async fn explained(self, problem: &Problem) -> Result<Response, Refusal> {
+        billing::again(&self.app, &self.settings, self.charts, &self.visitor, problem).await
     }
 }
 
@@ -99,6 +103,10 @@ pub async fn add_payment_method(
                 Err(error) => return acting.refused(error).await,
             }
         }
+    };
+    let method = match app.kept(&visitor.organization, method).await {
+        Ok(method) => method,
+        Err(problem) => return acting.explained(&problem).await,
     };
     let added = app.accounts().add_payment_method(&visitor.caller(), &visitor.organization, &method).await;
     match (added, then) {

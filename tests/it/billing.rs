@@ -17,13 +17,13 @@ fn biller(world: &World) -> Biller {
     Biller::new(world.accounts.clone(), vec![world.deployment.clone()], PriceBook::built_in())
 }
 
-async fn bill(world: &World, month: &str) -> Billed {
+pub async fn bill(world: &World, month: &str) -> Billed {
     let order = Order { month: month.parse().expect("a month"), only: None, dry_run: false };
     biller(world).bill(&Caller::operator(), order).await.expect("bill")
 }
 
 /// Signs up and goes to Plus at once.
-async fn start_on_plus(world: &World, organization: &str) {
+pub async fn start_on_plus(world: &World, organization: &str) {
     world.sign_up(organization).await;
     let path = format!("/v1/organizations/{organization}");
     let method = json!({ "token": "tok_ok", "brand": "visa", "last4": "4242", "exp": "11/2039" });
@@ -33,7 +33,7 @@ async fn start_on_plus(world: &World, organization: &str) {
 }
 
 /// The organization's invoices, the latest first.
-async fn invoices(world: &World, organization: &str) -> Vec<Value> {
+pub async fn invoices(world: &World, organization: &str) -> Vec<Value> {
     let answer = world.get(&format!("/v1/organizations/{organization}/invoices")).await.good();
     assert_eq!(answer["next_cursor"], Value::Null);
     answer["data"].as_array().expect("a list").clone()

@@ -5,6 +5,7 @@ mod card_number;
 mod collect;
 mod face;
 mod faults;
+mod pay;
 mod stripe;
 mod stripe_mock;
 mod webhook;

@@ -4,7 +4,7 @@ use futures::{StreamExt, stream};
 use serde_json::json;
 
 use crate::accounts::database::{DatabaseResult, values};
-use crate::accounts::outbox::Notice;
+use crate::accounts::outbox::{Channel, Notice};
 use crate::accounts::{AccountResult, Caller, Change};
 use crate::billing::InvoiceState;
 use crate::clock::{Clock, Time};
@@ -12,7 +12,7 @@ use crate::clock::{Clock, Time};
 use super::Payments;
 use super::attempt::{Decided, Undecided, Verdict, forget_refused};
 use super::dunning::{self, Dunning};
-use super::invoice::{Payable, settle};
+use super::invoice::{Payable, note_collected, settle};
 use super::provider::{Answer, ProviderError};
 
 /// Invoices that are collected together: written down in one change, charged side by side.
@@ -48,6 +48,37 @@ pub enum Collected {
     /// It is not open: a draft, paid before, or void.
     NotOpen(InvoiceState),
     NotFound,
+}
+
+/// How many invoices were collected, by what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Collection {
+    pub paid: u64,
+    pub declined: u64,
+    pub without_payment_method: u64,
+    /// The provider is asked again later.
+    pub unknown: u64,
+    /// The provider does not take what it is asked; the log says why.
+    pub refused: u64,
+}
+
+impl Collection {
+    pub fn total(&self) -> u64 {
+        self.paid + self.declined + self.without_payment_method + self.unknown + self.refused
+    }
+
+    fn count(&mut self, collected: &Collected) {
+        let counter = match collected {
+            Collected::Paid => &mut self.paid,
+            Collected::Declined { .. } => &mut self.declined,
+            Collected::NoPaymentMethod => &mut self.without_payment_method,
+            Collected::Unknown => &mut self.unknown,
+            Collected::Refused { .. } => &mut self.refused,
+            // Somebody else was quicker.
+            Collected::NotOpen(_) | Collected::NotFound => return,
+        };
+        *counter += 1;
+    }
 }
 
 /// An attempt, and whether it was begun just now.
@@ -97,32 +128,37 @@ impl Payments {
         Ok(collected)
     }
 
-    /// Collects what falls due now: payments that failed, by the schedule, and those whose outcome is
-    /// not known. Answers how many invoices that were.
-    pub async fn collect_due(&self) -> AccountResult<usize> {
-        let mut done = 0;
+    /// Collects what is due now: invoices that nobody tried to collect yet, payments that failed, by
+    /// the schedule, and those whose outcome is not known. `only`: of one organization.
+    pub async fn collect_due(&self, only: Option<&str>) -> AccountResult<Collection> {
+        let mut collection = Collection::default();
         loop {
-            let due = self.due().await?;
+            let due = self.due(only.unwrap_or_default()).await?;
             if due.is_empty() {
-                return Ok(done);
+                return Ok(collection);
             }
-            done += due.len();
-            self.collect_all(&Caller::schedule(), &due, Occasion::Scheduled).await?;
+            for collected in self.collect_all(&Caller::schedule(), &due, Occasion::Scheduled).await? {
+                collection.count(&collected);
+            }
         }
     }
 
-    async fn due(&self) -> DatabaseResult<Vec<String>> {
-        let sql = "SELECT payment_attempts.invoice FROM payment_attempts
+    async fn due(&self, only: &str) -> DatabaseResult<Vec<String>> {
+        let sql = "SELECT number FROM invoices
+                   WHERE state = 'open' AND collected = 0 AND ($3 = '' OR organization = $3)
+                   UNION
+                   SELECT payment_attempts.invoice FROM payment_attempts
                    JOIN invoices ON invoices.number = payment_attempts.invoice
-                   WHERE look_again_ms <= $1 AND invoices.state = 'open'
+                   WHERE look_again_ms <= $1 AND invoices.state = 'open' AND ($3 = '' OR invoices.organization = $3)
                    UNION
                    SELECT dunning.invoice FROM dunning
                    JOIN invoices ON invoices.number = dunning.invoice
-                   WHERE next_ms <= $2 AND invoices.state = 'open' AND NOT EXISTS (
-                       SELECT 1 FROM payment_attempts
-                       WHERE payment_attempts.invoice = dunning.invoice AND look_again_ms IS NOT NULL)
-                   ORDER BY 1 LIMIT 64";
-        let values = values![Clock::System.now_ms(), self.accounts.clock().now_ms()];
+                   WHERE next_ms <= $2 AND invoices.state = 'open' AND ($3 = '' OR invoices.organization = $3)
+                       AND NOT EXISTS (
+                           SELECT 1 FROM payment_attempts
+                           WHERE payment_attempts.invoice = dunning.invoice AND look_again_ms IS NOT NULL)
+                   ORDER BY 1 LIMIT 1024";
+        let values = values![Clock::System.now_ms(), self.accounts.clock().now_ms(), only];
         let rows = self.accounts.database().fetch_all(sql, values).await?;
         rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
     }
@@ -172,6 +208,7 @@ impl Payments {
             return Ok(Beginning::Begun(Begun { attempt, is_new: false }));
         }
         forget_refused(change, number).await?;
+        note_collected(change, number).await?;
         let Some(amount) = invoice.amount else {
             settle(change, number, None).await?;
             return Ok(Beginning::Ended(Collected::Paid));
@@ -321,12 +358,11 @@ async fn fail(
 async fn notify(
     change: &mut Change<'_>,
     organization: &str,
-    event: &'static str,
+    event_type: &'static str,
     data: serde_json::Value,
 ) -> AccountResult<()> {
-    let account = change.account(organization).await?;
-    let now_ms = change.now_ms();
-    change.notify(Notice::new(event, &account, now_ms, data)).await?;
+    let at_ms = change.now_ms();
+    change.notify(Notice { channel: Channel::Notices, event_type, organization, at_ms, data }).await?;
     Ok(())
 }
 

@@ -48,3 +48,10 @@ pub async fn settle(change: &mut Change<'_>, number: &str, reference: Option<&st
     let reference = reference.map(str::to_owned);
     Ok(change.execute(sql, values![number, now_ms, reference]).await? == 1)
 }
+
+/// Somebody tried to collect it: from now on attempts and dunning say when to try again.
+pub async fn note_collected(change: &mut Change<'_>, number: &str) -> DatabaseResult<()> {
+    let sql = "UPDATE invoices SET collected = 1 WHERE number = $1 AND collected = 0";
+    change.execute(sql, values![number]).await?;
+    Ok(())
+}

@@ -46,6 +46,9 @@ async fn set_test_clock(
     if was_current {
         app.snapshots.reach(answer.now, FIGURES_PATIENCE).await;
     }
+    if let Some(payments) = &app.payments {
+        payments.collect_due(None).await.map_err(|error| app.refuse(error))?;
+    }
     Ok(Answer(answer))
 }
 

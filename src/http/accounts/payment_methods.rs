@@ -9,7 +9,6 @@ use utoipa_axum::routes;
 
 use super::{Changing, ListQuery, page_of};
 use crate::accounts::payment_method::{NewPaymentMethod, PaymentMethod};
-use crate::billing::payment::KeepError;
 use crate::http::extract::{Changeable, Json, Path, Query, Readable};
 use crate::http::page::Page;
 use crate::http::{App, Problem};
@@ -43,35 +42,10 @@ async fn add(
     Changing(change): Changing,
     Json(request): Json<serde_json::Value>,
 ) -> Result<(StatusCode, Answer<PaymentMethod>), Problem> {
-    let mut method = NewPaymentMethod::read(&request).map_err(|error| app.refuse(error))?;
-    if let Some(payments) = &app.payments {
-        method.validate(app.clock.now_ms()).map_err(|error| app.refuse(error))?;
-        let account = app.accounts.account(&organization).await.map_err(|error| app.refuse(error))?;
-        let kept = payments.keep(&account, &method.token).await;
-        method.token = kept.map_err(|error| not_kept(&app, error))?;
-    }
+    let method = NewPaymentMethod::read(&request).map_err(|error| app.refuse(error))?;
+    let method = app.kept(&organization, method).await?;
     let added = app.accounts.add_payment_method(&change, &organization, &method).await;
     Ok((StatusCode::CREATED, Answer(added.map_err(|error| app.refuse(error))?)))
-}
-
-fn not_kept(app: &App, error: KeepError) -> Problem {
-    match error {
-        KeepError::Account(error) => app.refuse(error),
-        KeepError::Declined { message } => Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "payment-method-declined",
-            "The payment provider does not take this payment method",
-            message,
-        ),
-        KeepError::Provider(error) => {
-            tracing::warn!(%error, "set a payment method up");
-            Problem::unavailable(
-                "payment-provider-unavailable",
-                "The payment provider does not answer",
-                "It could not be asked for the payment method; try again as Retry-After says.",
-            )
-        }
-    }
 }
 
 #[derive(Deserialize)]

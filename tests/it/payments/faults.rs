@@ -111,11 +111,11 @@ async fn a_lost_answer_is_looked_up_and_not_charged_again() {
             let payments = books.through(provider);
             assert_eq!(books.collect_through(&payments, "2026-000001").await, Collected::Unknown);
             assert_eq!(books.state("2026-000001").await, "open");
-            assert_eq!(payments.collect_due().await.unwrap(), 0, "the provider is given time");
+            assert_eq!(payments.collect_due(None).await.unwrap().total(), 0, "the provider is given time");
             books.look_now().await;
             let healthy = &books.payments;
             let through = if fault == Fault::LoseRequest { healthy } else { &payments };
-            assert_eq!(through.collect_due().await.unwrap(), 1);
+            assert_eq!(through.collect_due(None).await.unwrap().total(), 1);
             assert_eq!(books.state("2026-000001").await, "paid", "{fault:?}");
             assert_eq!(asked.load(Ordering::Relaxed), u32::from(fault != Fault::LoseRequest), "{fault:?}");
             assert_eq!(books.charged().await, 1);
@@ -154,9 +154,9 @@ async fn a_process_that_dies_while_it_charges_loses_nothing() {
         assert!(cut_off.is_err(), "it hangs");
         let rows = books.rows("SELECT state FROM payment_attempts", &[]).await;
         assert_eq!(rows[0].text(0).unwrap(), "begun");
-        assert_eq!(books.payments.collect_due().await.unwrap(), 0, "it may still be at it");
+        assert_eq!(books.payments.collect_due(None).await.unwrap().total(), 0, "it may still be at it");
         books.look_now().await;
-        assert_eq!(books.payments.collect_due().await.unwrap(), 1);
+        assert_eq!(books.payments.collect_due(None).await.unwrap().total(), 1);
         assert_eq!(books.state("2026-000001").await, "paid");
         assert_eq!(books.charged().await, 1);
     }
@@ -219,10 +219,10 @@ async fn whatever_is_lost_every_invoice_is_paid_once() {
         }
         for _ in 0..60 {
             books.look_now().await;
-            let _ = tokio::time::timeout(Duration::from_millis(300), payments.collect_due()).await;
+            let _ = tokio::time::timeout(Duration::from_millis(300), payments.collect_due(None)).await;
         }
         books.look_now().await;
-        books.payments.collect_due().await.unwrap();
+        books.payments.collect_due(None).await.unwrap();
         for number in &numbers {
             // One whose request hung before it was written down is begun anew.
             if books.state(number).await != "paid" {

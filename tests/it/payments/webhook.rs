@@ -42,7 +42,8 @@ impl Shop {
             "INSERT INTO payment_methods (id, organization, token, brand, last4, exp, is_default, created_ms)
                    VALUES ('pm', 'acme', 'pm_ok', 'visa', '4242', '11/2028', 1, 0)";
         world.accounts.database().execute(sql, &[]).await.unwrap();
-        let sql = "INSERT INTO invoices (organization, month, number, state, content, currency, total, charge)
+        let sql =
+            "INSERT INTO invoices (organization, month, number, state, content, currency, total, charge)
                    VALUES ('acme', '2026-11', '2026-000001', 'open', '{}', 'USD', '10.00', '10.00')";
         world.accounts.database().execute(sql, &[]).await.unwrap();
         let shop = Self { world, payments: made.expect("payments"), _folder: folder };
