@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::chart::Charts;
 use super::forms::{Form, Nothing};
+use super::invoices::InvoicePath;
 use super::visitor::{Refusal, Visitor};
 use super::{Settings, billing, change, document, methods};
 use crate::accounts::payment_method::NewPaymentMethod;
@@ -140,6 +141,22 @@ pub async fn remove_payment_method(
     let (caller, organization) = (visitor.caller(), &visitor.organization);
     let removed = app.accounts().delete_payment_method(&caller, organization, &id).await;
     acting.end(removed, "removed").await
+}
+
+pub async fn pay_invoice(
+    acting: Acting,
+    Path(InvoicePath { number }): Path<InvoicePath>,
+    _: Form<Nothing>,
+) -> Result<Response, Refusal> {
+    let Acting { app, visitor, .. } = &acting;
+    if !visitor.may_act() {
+        let role = Problem::role("Only an admin of the organization pays its invoices.");
+        return acting.explained(&role).await;
+    }
+    match app.pay(&visitor.caller(), &visitor.organization, &number).await {
+        Ok(_) => Ok(document::see_other(&format!("{}?done=paid", visitor.place()))),
+        Err(problem) => acting.explained(&problem).await,
+    }
 }
 
 #[derive(Deserialize)]

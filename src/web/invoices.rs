@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::billing::View;
+use super::forms;
 use super::text::{date, money, month};
 use super::visitor::{Refusal, Visitor};
 use crate::accounts::Page;
@@ -21,18 +22,18 @@ pub async fn latest(app: &App, organization: &str) -> Result<Vec<Invoice>, Refus
 }
 
 #[derive(Deserialize)]
-pub struct FilePath {
-    /// `NUMBER.pdf`
-    file: String,
+pub struct InvoicePath {
+    /// Of the document with `.pdf` after it.
+    pub number: String,
 }
 
 /// An invoice to read and to keep.
 pub async fn pdf(
     State(app): State<App>,
     visitor: Visitor,
-    Path(FilePath { file }): Path<FilePath>,
+    Path(InvoicePath { number }): Path<InvoicePath>,
 ) -> Result<Response, Refusal> {
-    let number = file.strip_suffix(".pdf").ok_or(Refusal::NotFound)?;
+    let number = number.strip_suffix(".pdf").ok_or(Refusal::NotFound)?;
     let invoice = app.invoice(&visitor.organization, number).await?;
     Ok(app.pdf(&invoice).await?)
 }
@@ -63,6 +64,12 @@ fn row(visitor: &Visitor, invoice: &Invoice) -> Markup {
                 @if let Some(number) = &invoice.number {
                     a href=(format!("{}/invoices/{number}.pdf", visitor.place()))
                         aria-label=(format!("Invoice {number} as a PDF")) { "PDF" }
+                    @if visitor.may_act() && invoice.state == InvoiceState::Open {
+                        form method="post" action=(format!("{}/invoices/{number}/pay", visitor.place())) {
+                            (forms::token(&visitor.session))
+                            button type="submit" aria-label=(format!("Pay invoice {number}")) { "Pay" }
+                        }
+                    }
                 }
             }
         }

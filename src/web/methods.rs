@@ -62,7 +62,7 @@ fn row(visitor: &Visitor, view: &View, method: &PaymentMethod) -> Markup {
             @if visitor.may_act() && !default {
                 form method="post" action=(to("default")) {
                     (forms::token(&visitor.session))
-                    button.plain type="submit" aria-label=(format!("Make {name} the default")) { "Make default" }
+                    button.plain type="submit" aria-label=(format!("Make default: {name}")) { "Make default" }
                 }
             }
             @if visitor.may_act() && may_go {

@@ -271,6 +271,18 @@ await step("a month on Plus ends with an invoice, as a page and as a PDF of the 
   for (const one of digits) assert.ok(text.includes(one), `the PDF lacks ${one}:\n${text}`);
 });
 
+await step("it is paid with another payment method", async () => {
+  await tab.locator("summary", { hasText: "Set up a payment method" }).click();
+  await tab.getByLabel("4242").check();
+  await tab.getByRole("button", { name: "Set up payment method" }).click();
+  await tab.getByRole("button", { name: "Make default: visa ending in 4242" }).click();
+  await shows(tab, "The default payment method has changed.");
+  await tab.getByRole("button", { name: `Pay invoice ${invoice.number}` }).click();
+  await shows(tab, "The invoice is paid.", "Paid");
+  assert.equal((await api("GET", of(`/invoices/${invoice.number}`))).state, "paid");
+  await isSound(tab, "paid invoice");
+});
+
 await step("cancelling tells what is still charged, and is Free at once", async () => {
   await tab.getByRole("link", { name: "Cancel plan" }).click();
   await shows(tab, "for what was used on Plus until now", "From then on");
