@@ -95,6 +95,7 @@ impl Quarter {
         self.use_month(2);
         self.close_month(2);
         self.check_invoices();
+        self.check_payments();
         self.check_again_from_the_ledger(accounts_url);
         let one = self.invoices(&self.organizations[1].name)[0]["number"].as_str().unwrap().to_owned();
         self.deployment.run(&["bill", "--verify", &one, "--recount"]).expect_code(0);
@@ -108,8 +109,9 @@ impl Quarter {
         self.http.change(method, &format!("/v1/organizations/{organization}{what}"), document);
     }
 
-    fn add_payment_method(&self, organization: &str) {
-        let method = json!({ "token": "tok_ok", "brand": "visa", "last4": "4242", "exp": "11/2039" });
+    fn add_payment_method(&self, number: usize, organization: &str) {
+        let token = if is_declined(number) { "tok_declined" } else { "tok_ok" };
+        let method = json!({ "token": token, "brand": "visa", "last4": "4242", "exp": "11/2039" });
         self.change("POST", organization, "/payment-methods", &method);
     }
 
@@ -125,13 +127,13 @@ impl Quarter {
             let mut organization = Organization { name: name.clone(), ..Organization::default() };
             match number % 5 {
                 1 => {
-                    self.add_payment_method(&name);
+                    self.add_payment_method(number, &name);
                     self.change("DELETE", &name, "/plan", &Value::Null);
                     self.change("PUT", &name, "/plan", &json!({ "plan": "plus" }));
                     organization.plus.push(start..i64::MAX);
                 }
                 2 => {
-                    self.add_payment_method(&name);
+                    self.add_payment_method(number, &name);
                     self.change("PUT", &name, "/plan", &json!({ "plan": "plus" }));
                     organization.plus.push(trial_end..i64::MAX);
                 }
@@ -153,7 +155,7 @@ impl Quarter {
                     self.organizations[number].plus[0].end = now;
                 }
                 3 => {
-                    self.add_payment_method(&name);
+                    self.add_payment_method(number, &name);
                     self.change("PUT", &name, "/plan", &json!({ "plan": "plus" }));
                     self.organizations[number].plus.push(now..i64::MAX);
                 }
@@ -166,7 +168,7 @@ impl Quarter {
         let now = at("2026-03-05T06:15:20Z");
         for number in (4..ORGANIZATIONS).step_by(10) {
             let name = self.organizations[number].name.clone();
-            self.add_payment_method(&name);
+            self.add_payment_method(number, &name);
             self.change("PUT", &name, "/plan", &json!({ "plan": "plus" }));
             self.organizations[number].plus.push(now..i64::MAX);
         }
@@ -320,6 +322,26 @@ impl Quarter {
         assert!(numbers.len() > ORGANIZATIONS);
     }
 
+    /// What could be collected is paid, once; what was declined stays open.
+    fn check_payments(&self) {
+        for (number, organization) in self.organizations.iter().enumerate().filter(|(n, _)| n % 10 != 9) {
+            wait_until("the invoices to be collected", Duration::from_secs(60), || {
+                for invoice in self.invoices(&organization.name) {
+                    let is_due = !text(&invoice, "total").starts_with('-') && invoice["total"] != "0.00";
+                    let open = is_declined(number) && is_due;
+                    let state = if open { "open" } else { "paid" };
+                    if invoice["state"] != state || (invoice["amount_due"] == "0.00") == open {
+                        return Err(invoice.to_string());
+                    }
+                }
+                Ok(())
+            });
+            let path = format!("/v1/organizations/{}", organization.name);
+            let status = text(&self.http.get_ok(&path).expect("an organization"), "status");
+            assert_eq!(status == "past_due", is_declined(number), "{path}: {status}");
+        }
+    }
+
     /// Every invoice comes out again from the ledger as it stood.
     fn check_again_from_the_ledger(&self, accounts_url: &str) {
         block_on(async {
@@ -359,6 +381,11 @@ impl Quarter {
             accounts.verify_log().await.expect("read the log").expect("the log is whole");
         });
     }
+}
+
+/// Whose payments are declined.
+fn is_declined(number: usize) -> bool {
+    number % 20 == 11
 }
 
 fn text(invoice: &Value, field: &str) -> String {
