@@ -46,6 +46,26 @@ pub(super) struct Share {
     bytes: u64,
 }
 
+impl Share {
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// `false`, and nothing is changed, where the budget has no room for more.
+    pub fn resize(&mut self, bytes: u64) -> bool {
+        match bytes.checked_sub(self.bytes) {
+            None => drop(Self { budget: self.budget.clone(), bytes: self.bytes - bytes }),
+            Some(more) => match self.budget.take(more) {
+                // One share from now on: this one.
+                Some(mut share) => share.bytes = 0,
+                None => return false,
+            },
+        }
+        self.bytes = bytes;
+        true
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::budget::Share;
 use super::cache::Cache;
 use super::window::Occurrence;
 use crate::event::{EventKey, Lane, RulesHash};
@@ -24,6 +25,9 @@ pub struct Journal {
     current: Option<Segment>,
     /// Bytes after which a new segment begins.
     segment_bytes: u64,
+    /// Of the cache's disk, for all segments. Where that is used up the journal goes: a window needs
+    /// its room to count, the journal only saves time.
+    share: Share,
 }
 
 struct Segment {
@@ -64,15 +68,25 @@ impl Journal {
     pub fn open(cache: &Cache, lane: &Lane) -> io::Result<Self> {
         let dir = cache.dir().join(format!("{}-{}-{}", lane.topic, lane.partition, lane.topic_id));
         fs::create_dir_all(&dir)?;
-        Ok(Self { dir, current: None, segment_bytes: SEGMENT_BYTES })
+        let share = cache.disk().take(0).ok_or_else(used_up)?;
+        let mut journal = Self { dir, current: None, segment_bytes: SEGMENT_BYTES, share };
+        let bytes = journal.stored_bytes()?;
+        if !journal.share.resize(bytes) {
+            journal.clear()?;
+        }
+        Ok(journal)
     }
 
     /// Appends a published block's keys and forgets segments that end at or before `needed_from`.
     pub fn append(&mut self, frame: &Frame, needed_from: i64) -> io::Result<()> {
         let bytes = encode(frame);
+        if !self.share.resize(self.share.bytes() + bytes.len() as u64) {
+            self.clear()?;
+            return Err(used_up());
+        }
         if self.current.as_ref().is_none_or(|segment| segment.bytes >= self.segment_bytes) {
             self.start_segment(frame.first)?;
-            self.forget(needed_from)?;
+            self.forget(needed_from, bytes.len() as u64)?;
         }
         let segment = self.current.as_mut().expect("started above");
         segment.file.write_all(&bytes)?;
@@ -87,6 +101,19 @@ impl Journal {
     /// `visit` is called for each frame, in order; the answer is the offset that they reach, or
     /// `from` where there is none.
     pub fn replay(
+        &mut self,
+        from: i64,
+        end: i64,
+        is_valid: impl FnMut(&Frame) -> bool,
+        visit: impl FnMut(Frame),
+    ) -> io::Result<i64> {
+        let reached = self.read_back(from, end, is_valid, visit);
+        // It never grows by this.
+        self.share.resize(self.stored_bytes()?);
+        reached
+    }
+
+    fn read_back(
         &mut self,
         from: i64,
         end: i64,
@@ -135,6 +162,7 @@ impl Journal {
         for path in self.segments()? {
             fs::remove_file(path)?;
         }
+        self.share.resize(0);
         Ok(())
     }
 
@@ -146,15 +174,21 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes segments whose successor starts at or before `needed_from`.
-    fn forget(&mut self, needed_from: i64) -> io::Result<()> {
+    /// Removes segments whose successor starts at or before `needed_from`. `coming`: bytes that are
+    /// still to be written.
+    fn forget(&mut self, needed_from: i64, coming: u64) -> io::Result<()> {
         let segments = self.segments()?;
         for pair in segments.windows(2) {
             if first_offset(&pair[1]).is_some_and(|next| next <= needed_from) {
                 fs::remove_file(&pair[0])?;
             }
         }
+        self.share.resize(self.stored_bytes()? + coming);
         Ok(())
+    }
+
+    fn stored_bytes(&self) -> io::Result<u64> {
+        self.segments()?.iter().map(|path| Ok(fs::metadata(path)?.len())).sum()
     }
 
     fn cut(&self, path: &Path, bytes: u64, later: &[PathBuf]) -> io::Result<()> {
@@ -178,6 +212,10 @@ impl Journal {
         segments.sort();
         Ok(segments)
     }
+}
+
+fn used_up() -> io::Error {
+    io::Error::other("the cache's budget is used up")
 }
 
 fn first_offset(path: &Path) -> Option<i64> {

@@ -105,3 +105,25 @@ fn segments_that_left_the_window_are_forgotten() {
     let (reached, frames) = replay(&mut journal, 65, 100);
     assert_eq!((reached, frames.len()), (100, 4));
 }
+
+/// The budget holds what journals hold, and one that does not fit goes, whose room is then free.
+#[test]
+fn a_journal_lives_within_the_budget() {
+    let f = fixture();
+    let mut journal = Journal::open(&f.cache, &f.lane).unwrap();
+    journal.segment_bytes = 1;
+    for first in (0..10).map(|number| number * 100) {
+        journal.append(&frame(first, first + 100), first - 200).unwrap();
+        assert_eq!(f.cache.disk().used(), journal.stored_bytes().unwrap());
+    }
+    assert_eq!(journal.segments().unwrap().len(), 3, "the others are forgotten");
+    let kept = journal.stored_bytes().unwrap();
+    drop(journal);
+    assert_eq!(f.cache.disk().used(), 0);
+    let mut journal = Journal::open(&f.cache, &f.lane).unwrap();
+    assert_eq!(f.cache.disk().used(), kept);
+
+    let rest = f.cache.disk().take(f.cache.disk().limit() - kept - 1_000).unwrap();
+    assert!(journal.append(&frame(1_000, 1_100), 0).is_err());
+    assert_eq!((journal.stored_bytes().unwrap(), f.cache.disk().used()), (0, rest.bytes()));
+}
