@@ -38,7 +38,7 @@ fn servers_that_are_killed_and_started_again_change_no_figure() {
                 sender.send(TRICKLE.0);
                 thread::sleep(TRICKLE.1);
             }
-            sender.finish()
+            sender.finish_with_a_broker_in_doubt()
         });
         let kills = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             await_progress(&deployment, &mut odometer);

@@ -14,6 +14,8 @@ pub struct Sender {
     story: Story,
     producer: KafkaProducer,
     oracle: Oracle,
+    /// Before the last record.
+    rejections: usize,
     rejected: BTreeMap<(String, i32, i64), KafkaRecord>,
 }
 
@@ -28,24 +30,48 @@ impl Sender {
             format,
             story: Story::new(format, events, partitions),
             producer: KafkaProducer::new(),
+            rejections: 0,
             rejected: BTreeMap::new(),
         }
     }
 
     /// Sends the next records, as many as there are, and returns how many events were sent so far.
     pub fn send(&mut self, records: usize) -> u64 {
-        for mut record in self.story.by_ref().take(records) {
+        for _ in 0..records {
+            let Some(mut record) = self.story.next() else { break };
             self.producer.send(&self.topic, &record);
-            let before = self.oracle.rejected();
-            record.offset = self.oracle.read(&record);
-            let several = self.format == Format::Batch
-                || record.value.as_ref().is_some_and(|value| value.first() == Some(&b'['));
-            if self.oracle.rejected() > before && !several {
-                self.rejected.insert((self.topic.clone(), record.partition, record.offset), record);
-            }
+            record.offset = self.judge(&record);
+            self.remember(record);
         }
         self.producer.flush();
         self.oracle.received()
+    }
+
+    fn judge(&mut self, record: &KafkaRecord) -> i64 {
+        self.rejections = self.oracle.rejected();
+        self.oracle.read(record)
+    }
+
+    /// Keeps the record that was judged last where it holds one event, which was rejected.
+    fn remember(&mut self, record: KafkaRecord) {
+        let several = self.format == Format::Batch
+            || record.value.as_ref().is_some_and(|value| value.first() == Some(&b'['));
+        if self.oracle.rejected() > self.rejections && !several {
+            self.rejected.insert((self.topic.clone(), record.partition, record.offset), record);
+        }
+    }
+
+    /// Sends the rest. What counts is what the topic then holds: a broker that was killed may have
+    /// taken records twice.
+    pub fn finish_with_a_broker_in_doubt(mut self) -> Sent {
+        self.send(usize::MAX);
+        self.oracle = Oracle::new(&self.topic, rules(self.format));
+        self.rejected.clear();
+        for record in kafka::read_all(&self.topic) {
+            assert_eq!(self.judge(&record), record.offset, "the topic holds every offset");
+            self.remember(record);
+        }
+        self.finish()
     }
 
     /// Sends the rest.
