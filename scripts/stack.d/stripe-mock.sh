@@ -21,8 +21,10 @@ stripe_mock_fetch() {
     die "fetch stripe-mock $stripe_mock_version: go install failed, see above"
 }
 
+# It serves HTTPS too, which nobody asks for: on any free port, so that two can run at once.
 stripe_mock_launch() {
-  launch stripe-mock "$stripe_mock_home/stripe-mock" -http-addr "127.0.0.1:$(port stripe_mock)"
+  launch stripe-mock "$stripe_mock_home/stripe-mock" -http-addr "127.0.0.1:$(port stripe_mock)" \
+    -https-addr 127.0.0.1:0
 }
 
 stripe_mock_answers() {
