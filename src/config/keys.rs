@@ -175,7 +175,7 @@ pub const KEYS: &[Key] = &[
         "cache.budget",
         "size",
         Some("20GiB"),
-        "The folder's limit. When it is full the lane waits; a window never shrinks.",
+        "The folder's limit, for windows and their journals. A journal that finds no room is given up, which costs time at the next start; a window that must grow waits, and its lane with it: it never shrinks.",
     ),
     key("shutdown_timeout", "duration", Some("20s"), "How long stopping may take after SIGTERM."),
     key(
