@@ -14,6 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::accounts::Accounts;
+use crate::billing::Biller;
 use crate::billing::payment::Payments;
 use crate::clock::Clock;
 use crate::snapshot::Snapshots;
@@ -98,6 +99,7 @@ pub struct App {
     streams: Arc<Semaphore>,
     /// `None`: nothing is charged here.
     payments: Option<Payments>,
+    biller: Option<Arc<Biller>>,
     shutdown: CancellationToken,
 }
 
@@ -123,11 +125,16 @@ impl App {
             snapshot_interval: settings.snapshot_interval,
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             payments: None,
+            biller: None,
             shutdown,
         }
     }
 
     /// Has payment methods and the provider's events taken.
+    pub fn with_biller(self, biller: Arc<Biller>) -> Self {
+        Self { biller: Some(biller), ..self }
+    }
+
     pub fn with_payments(self, payments: Payments) -> Self {
         Self { payments: Some(payments), ..self }
     }

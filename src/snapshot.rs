@@ -28,7 +28,7 @@ pub use deployment::Deployment;
 pub use entitlement::{Entitlement, FailPolicy};
 pub use follow::follow;
 pub use overview::{LaneHealth, RegionHealth};
-pub use partitions::watch_partitions;
+pub use partitions::{learn_partitions, watch_partitions};
 pub use plans::Plans;
 pub use preview::Preview;
 pub use publish::{PublishError, Publisher, TopicSettings};

@@ -1,5 +1,7 @@
 //! An organization as it is read.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
@@ -209,16 +211,18 @@ impl Accounts {
             WHERE organization > $1 AND organization <= $2 ORDER BY organization, from_ms";
         let regions = "SELECT organization, region FROM organization_regions
             WHERE organization > $1 AND organization <= $2 ORDER BY organization, position";
-        let of = |id: &str| accounts.binary_search_by(|account| account.id.as_str().cmp(id)).ok();
+        // By name: the database's order of texts need not be that of their bytes.
+        let places: HashMap<&str, usize> =
+            accounts.iter().enumerate().map(|(place, account)| (account.id.as_str(), place)).collect();
         let mut periods_of = vec![Vec::new(); accounts.len()];
         for row in self.database.fetch_all(periods, values![organization, last.as_str()]).await? {
-            if let Some(place) = of(row.text(0)?) {
+            if let Some(&place) = places.get(row.text(0)?) {
                 periods_of[place].push(read_period(&row, 1)?);
             }
         }
         let mut regions_of = vec![Vec::new(); accounts.len()];
         for row in self.database.fetch_all(regions, values![organization, last.as_str()]).await? {
-            if let Some(place) = of(row.text(0)?) {
+            if let Some(&place) = places.get(row.text(0)?) {
                 regions_of[place].push(row.text(1)?.to_owned());
             }
         }

@@ -10,6 +10,7 @@ use clap::Args;
 use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
+use super::process::{START_PATIENCE, reach};
 use super::screen::{Tone, cell, grouped, table};
 use super::setup::open_store;
 use super::usage::Reading;
@@ -19,6 +20,7 @@ use crate::billing::payment::{Collection, Payments};
 use crate::billing::{Billed, Biller, InvoiceState, InvoiceSummary, Order};
 use crate::month::Month;
 use crate::snapshot::changes::Changes;
+use crate::snapshot::learn_partitions;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,6 +99,12 @@ pub async fn biller(context: &Context) -> Result<Biller, Failure> {
     let changes = Arc::new(Changes::new(false));
     let clock = accounts.clock().clone();
     let reading = Reading::new(&context.config, store, Some(accounts.clone()), &changes, &clock)?;
+    for other in &reading.deployments[1..] {
+        let what = format!("ClickHouse of region {}", other.region());
+        reach(&what, START_PATIENCE, &never, || other.store().ping()).await?;
+    }
+    // A partition that nobody ever read is known to the broker alone.
+    learn_partitions(reading.deployments[0].clone(), context.config.snapshot_topic()?.properties).await;
     Ok(Biller::new(accounts, reading.deployments, context.config.price_book()?))
 }
 

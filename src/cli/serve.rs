@@ -51,7 +51,7 @@ pub async fn start(
     let changes = Arc::new(Changes::new(true));
     let reading = Reading::new(config, store, Some(accounts.clone()), &changes, &clock)?;
     let snapshots = reading.snapshots;
-    let biller = Biller::new(accounts.clone(), reading.deployments.clone(), config.price_book()?);
+    let biller = Arc::new(Biller::new(accounts.clone(), reading.deployments.clone(), config.price_book()?));
     let app = App::new(
         settings,
         snapshots.clone(),
@@ -61,6 +61,7 @@ pub async fn start(
         clock,
         shutdown.clone(),
     )
+    .with_biller(biller.clone())
     .with_payments(payments.clone());
     // Other regions' figures are missing from the answers while they are away; this process does its
     // work all the same.

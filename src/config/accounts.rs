@@ -52,10 +52,17 @@ impl Config {
         };
         let fetch = super::settings::fetch;
         let webhook_secret = webhook_secret.as_ref();
+        let not_empty = |key: &str, secret: &Secret| match fetch(key, secret)? {
+            // An empty key would verify what anybody signs.
+            empty if empty.trim().is_empty() => {
+                Err(ConfigError::one(Problem::new(Place::Default, key, "is empty".to_owned())))
+            }
+            text => Ok(text),
+        };
         Ok(payment::Settings::Stripe {
-            secret_key: fetch("payments.secret_key", secret_key)?,
+            secret_key: not_empty("payments.secret_key", secret_key)?,
             webhook_secret: webhook_secret
-                .map(|secret| fetch("payments.webhook_secret", secret))
+                .map(|secret| not_empty("payments.webhook_secret", secret))
                 .transpose()?,
             base_url: base_url.trim_end_matches('/').to_owned(),
         })

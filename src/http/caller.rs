@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
@@ -117,6 +117,15 @@ pub async fn authenticate(State(app): State<App>, mut request: Request, next: Ne
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
+    }
+}
+
+/// Whether a stream that was begun with these headers may go on. Only a clear no ends it.
+pub(super) async fn may_still_read(app: &App, headers: &HeaderMap, organization: &str) -> bool {
+    let takes_cookie = !headers.contains_key(header::AUTHORIZATION);
+    match identify(app, headers, takes_cookie).await {
+        Ok(caller) => caller.may_read(organization).is_ok(),
+        Err(problem) => problem.status() != StatusCode::UNAUTHORIZED,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
@@ -13,13 +14,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::Readable;
-use super::{App, Problem};
+use super::{App, Problem, caller};
+use crate::clock;
 use crate::snapshot::Usage;
 
 /// A comment is sent so often, so that proxies keep the connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What changes by time alone (the month, whether figures are fresh) is looked at so often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Whether the key or session is still good is asked so often.
+const ASK_EVERY: Duration = Duration::from_secs(10);
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(stream))
@@ -30,7 +35,11 @@ pub fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/v1/organizations/{org}/usage/stream", tag = "usage",
     params(("org" = String, Path, description = "The organization's id, percent-encoded")),
     responses((status = OK, body = Usage, content_type = "text/event-stream"), Problem))]
-async fn stream(State(app): State<App>, Readable(organization): Readable) -> Result<Response, Problem> {
+async fn stream(
+    State(app): State<App>,
+    Readable(organization): Readable,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let Ok(permit) = app.streams.clone().try_acquire_owned() else {
         return Err(Problem::unavailable(
             "overloaded",
@@ -42,20 +51,28 @@ async fn stream(State(app): State<App>, Readable(organization): Readable) -> Res
     if app.snapshots.usage(&organization, month).await?.is_none() {
         return Err(Problem::organization_not_found(&organization));
     }
-    let events = Sse::new(events(app, organization, permit));
+    let events = Sse::new(events(app, organization, headers, permit));
     Ok(events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
 fn events(
     app: App,
     organization: Arc<str>,
+    headers: HeaderMap,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     async_stream::stream! {
         let _permit = permit;
         let mut changes = app.snapshots.watch(&organization);
         let mut sent = None;
+        let mut asked_at = clock::instant();
         while !app.shutdown.is_cancelled() {
+            if clock::instant() - asked_at >= ASK_EVERY {
+                asked_at = clock::instant();
+                if !caller::may_still_read(&app, &headers, &organization).await {
+                    break;
+                }
+            }
             changes.mark_unchanged();
             if let Some(usage) = changed_usage(&app, &organization, &mut sent).await {
                 yield Ok(event(&usage));

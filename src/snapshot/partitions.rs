@@ -24,15 +24,7 @@ pub async fn watch_partitions(
     properties: Vec<(String, String)>,
     shutdown: CancellationToken,
 ) {
-    let mut config = ClientConfig::new();
-    config.extend(properties);
-    let client: Arc<BaseConsumer> = match config.set("allow.auto.create.topics", "false").create() {
-        Ok(client) => Arc::new(client),
-        Err(error) => {
-            tracing::error!(%error, "make a client to ask for partitions: new ones are seen once they are read");
-            return;
-        }
-    };
+    let Some(client) = client(properties) else { return };
     while !shutdown.is_cancelled() {
         let (asked, client) = (deployment.clone(), client.clone());
         let asking = tokio::task::spawn_blocking(move || ask(&asked, &client));
@@ -42,6 +34,26 @@ pub async fn watch_partitions(
         }
         if shutdown.run_until_cancelled(until_next_time(&deployment)).await.is_none() {
             break;
+        }
+    }
+}
+
+/// Asks once; where the broker does not answer, only what was read is known.
+pub async fn learn_partitions(deployment: Arc<Deployment>, properties: Vec<(String, String)>) {
+    let Some(client) = client(properties) else { return };
+    if let Err(error) = tokio::task::spawn_blocking(move || ask(&deployment, &client)).await {
+        tracing::warn!(%error, "ask the broker for partitions");
+    }
+}
+
+fn client(properties: Vec<(String, String)>) -> Option<Arc<BaseConsumer>> {
+    let mut config = ClientConfig::new();
+    config.extend(properties);
+    match config.set("allow.auto.create.topics", "false").create() {
+        Ok(client) => Some(Arc::new(client)),
+        Err(error) => {
+            tracing::error!(%error, "make a client to ask for partitions: new ones are seen once they are read");
+            None
         }
     }
 }

@@ -26,6 +26,8 @@ const REFUSED_PAUSE_MS: i64 = 3_600_000;
 pub struct Undecided {
     pub charge: Charge,
     looks: i64,
+    /// Epoch milliseconds until when somebody else is asking for it; what they hear decides.
+    claimed_until_ms: i64,
 }
 
 /// What an attempt came to.
@@ -78,14 +80,14 @@ impl Undecided {
             asked_ms + CLAIMED_MS
         ];
         change.execute(sql, values).await?;
-        Ok(Self { charge, looks: 0 })
+        Ok(Self { charge, looks: 0, claimed_until_ms: asked_ms + CLAIMED_MS })
     }
 
     /// The attempt of this id, where it is under way.
     pub async fn of_id(change: &mut Change<'_>, id: &str) -> DatabaseResult<Option<Self>> {
         let sql =
             "SELECT id, amount, currency, token, organization, invoice, description, begun_ms, reference,
-                       looks
+                       looks, CASE WHEN state = 'begun' THEN look_again_ms ELSE 0 END
                    FROM payment_attempts WHERE id = $1 AND state IN ('begun', 'unknown')";
         change.fetch_optional(sql, values![id]).await?.map(|row| Self::read(&row)).transpose()
     }
@@ -94,13 +96,19 @@ impl Undecided {
     pub async fn of_invoice(change: &mut Change<'_>, invoice: &str) -> DatabaseResult<Option<Self>> {
         let sql =
             "SELECT id, amount, currency, token, organization, invoice, description, begun_ms, reference,
-                       looks
+                       looks, CASE WHEN state = 'begun' THEN look_again_ms ELSE 0 END
                    FROM payment_attempts WHERE invoice = $1 AND state IN ('begun', 'unknown')";
         change.fetch_optional(sql, values![invoice]).await?.map(|row| Self::read(&row)).transpose()
     }
 
     fn read(row: &Row) -> DatabaseResult<Self> {
-        Ok(Self { charge: read_charge(row)?, looks: row.integer(9)? })
+        let claimed_until_ms = row.optional_integer(10)?.unwrap_or(0);
+        Ok(Self { charge: read_charge(row)?, looks: row.integer(9)?, claimed_until_ms })
+    }
+
+    /// Whether its charge may be on its way just now: to ask about it could find it half done.
+    pub fn is_claimed(&self) -> bool {
+        Clock::System.now_ms() < self.claimed_until_ms
     }
 
     /// Writes the outcome down; `None` where somebody else did meanwhile.

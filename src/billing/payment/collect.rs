@@ -205,7 +205,15 @@ impl Payments {
             return Ok(Beginning::Ended(Collected::NotOpen(invoice.state)));
         }
         if let Some(attempt) = Undecided::of_invoice(change, number).await? {
-            return Ok(Beginning::Begun(Begun { attempt, is_new: false }));
+            return Ok(match attempt.is_claimed() {
+                true => Beginning::Ended(Collected::Unknown),
+                false => Beginning::Begun(Begun { attempt, is_new: false }),
+            });
+        }
+        let method = change.chargeable_payment_method(&invoice.organization).await?;
+        // Whoever asks to pay without a method has changed nothing: it is still due by itself.
+        if invoice.amount.is_some() && method.is_none() && occasion == Occasion::Asked {
+            return Ok(Beginning::Ended(Collected::NoPaymentMethod));
         }
         forget_refused(change, number).await?;
         note_collected(change, number).await?;
@@ -213,11 +221,9 @@ impl Payments {
             settle(change, number, None).await?;
             return Ok(Beginning::Ended(Collected::Paid));
         };
-        let Some(method) = change.chargeable_payment_method(&invoice.organization).await? else {
-            if occasion == Occasion::Scheduled {
-                let reason = Reason { code: "no_payment_method", message: "No payment method is set up." };
-                fail(change, &invoice.organization, number, &amount.to_string(), reason, occasion).await?;
-            }
+        let Some(method) = method else {
+            let reason = Reason { code: "no_payment_method", message: "No payment method is set up." };
+            fail(change, &invoice.organization, number, &amount.to_string(), reason, occasion).await?;
             return Ok(Beginning::Ended(Collected::NoPaymentMethod));
         };
         let attempt = Undecided::begin(change, &invoice, amount, &method).await?;
@@ -275,6 +281,13 @@ async fn write_down(
             count("unknown");
             attempt.doubt(change, reference.as_deref(), &cause).await?;
             Ok(Collected::Unknown)
+        }
+        // Money that was taken is taken, whatever was written down of the attempt meanwhile.
+        Heard::Verdict(Verdict::Succeeded { reference }) => {
+            match Decided::by_provider(change, attempt.charge, &reference).await? {
+                Some(decided) => conclude(change, decided, occasion).await,
+                None => as_decided(change, &invoice).await,
+            }
         }
         Heard::Verdict(verdict) => match attempt.decide(change, verdict).await? {
             Some(decided) => conclude(change, decided, occasion).await,

@@ -85,7 +85,11 @@ impl Stripe {
     /// `None`: it belongs to nobody, or is not there any more; charging it tells.
     async fn customer_of(&self, payment_method: &str) -> Result<Option<String>, ProviderError> {
         let reply = self.api.get(&format!("/v1/payment_methods/{payment_method}"), &[]).await?;
-        Ok(if reply.is_success() { reply.text("customer").map(str::to_owned) } else { None })
+        match reply.status {
+            200..300 => Ok(reply.text("customer").map(str::to_owned)),
+            404 => Ok(None),
+            _ => Err(reply.error()),
+        }
     }
 
     /// Lists, unlike searches, have what was made a moment ago.
@@ -116,6 +120,17 @@ impl Stripe {
         })
     }
 
+    /// Whether we made the customer for this organization: whoever knows a method's id could have
+    /// somebody else's card charged.
+    async fn is_customer_of(&self, customer: &str, organization: &str) -> Result<bool, ProviderError> {
+        let reply = self.api.get(&format!("/v1/customers/{customer}"), &[]).await?;
+        match reply.status {
+            200..300 => Ok(reply.json["metadata"]["odometer_organization"] == *organization),
+            404 => Ok(false),
+            _ => Err(reply.error()),
+        }
+    }
+
     /// Attaches a method to a customer of its own: only then may it be charged more than once.
     async fn attach(&self, method: &Method) -> Result<Kept, ProviderError> {
         let key = keep_key(method);
@@ -134,7 +149,12 @@ impl Stripe {
         if let Err(message) = made(&reply)? {
             return Ok(Kept::Declined { message });
         }
-        if reply.text("customer").is_none() {
+        if let Some(customer) = reply.text("customer") {
+            if !self.is_customer_of(customer, &method.organization).await? {
+                let message = "The payment method belongs to somebody else.".to_owned();
+                return Ok(Kept::Declined { message });
+            }
+        } else {
             let fields = vec![
                 ("payment_method", payment_method.clone()),
                 ("name", method.name.clone()),

@@ -46,6 +46,12 @@ async fn set_test_clock(
     if was_current {
         app.snapshots.reach(answer.now, FIGURES_PATIENCE).await;
     }
+    if let Some(biller) = &app.biller
+        && let Err(error) = biller.bill_due().await
+    {
+        // It is tried again and again, and says there whether it works.
+        tracing::warn!(%error, "bill what the test clock made due");
+    }
     if let Some(payments) = &app.payments {
         payments.collect_due(None).await.map_err(|error| app.refuse(error))?;
     }

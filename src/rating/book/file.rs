@@ -123,6 +123,8 @@ enum FileError {
     NoVersions,
     #[error("version {effective} is listed twice")]
     SameVersion { effective: Month },
+    #[error("version {effective} has another currency than the one before: a book has one")]
+    OtherCurrency { effective: Month },
     #[error("meter {meter} is priced twice: give it one price with tiers")]
     SameMeter { meter: String },
     #[error("meter {meter:?} is no meter's name: use a-z, 0-9 and _, at most 64")]
@@ -144,8 +146,12 @@ impl TryFrom<BookFields> for BookFile {
         if versions.is_empty() {
             return Err(FileError::NoVersions);
         }
-        match versions.windows(2).find(|pair| pair[0].effective == pair[1].effective) {
-            Some(pair) => Err(FileError::SameVersion { effective: pair[0].effective }),
+        if let Some(pair) = versions.windows(2).find(|pair| pair[0].effective == pair[1].effective) {
+            return Err(FileError::SameVersion { effective: pair[0].effective });
+        }
+        // What comes late for one month is billed on another's invoice.
+        match versions.windows(2).find(|pair| pair[0].currency != pair[1].currency) {
+            Some(pair) => Err(FileError::OtherCurrency { effective: pair[1].effective }),
             None => Ok(Self { versions }),
         }
     }

@@ -23,7 +23,7 @@ fn the_three_price_books_price_the_same_month() {
 fn a_month_has_the_prices_in_force_in_it() {
     let yaml = "
 versions:
-  - { effective: 2025-01, currency: EUR, plans: { free: {}, plus: {} } }
+  - { effective: 2025-01, currency: USD, plans: { free: {}, plus: {} } }
   - { effective: 2023-09, currency: USD, plans: { free: {}, plus: {} } }
 ";
     let book = PriceBook::parse(yaml).unwrap();
@@ -36,6 +36,17 @@ versions:
     ] {
         assert_eq!(book.at(month(text)).name(), name, "{text}");
     }
+}
+
+#[test]
+fn a_book_has_one_currency() {
+    let yaml = "
+versions:
+  - { effective: 2025-01, currency: EUR, plans: { free: {}, plus: {} } }
+  - { effective: 2023-09, currency: USD, plans: { free: {}, plus: {} } }
+";
+    let refused = PriceBook::parse(yaml).unwrap_err();
+    assert!(refused.reason.contains("2025-01 has another currency"), "{}", refused.reason);
 }
 
 #[test]

@@ -47,6 +47,7 @@ impl Face {
             .route("/v1/payment_methods", post(make_method))
             .route("/v1/payment_methods/{id}", get(read_method))
             .route("/v1/customers", post(make_customer))
+            .route("/v1/customers/{id}", get(read_customer))
             .with_state(face.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -175,8 +176,17 @@ async fn read_method(State(face): State<Face>, Path(id): Path<String>, headers: 
     if id == "pm_gone" {
         return missing();
     }
-    let customer = (id != "pm_loose").then_some("cus_1");
+    let customer = match id.as_str() {
+        "pm_loose" => None,
+        "pm_of_others" => Some("cus_2"),
+        _ => Some("cus_1"),
+    };
     (StatusCode::OK, Json(json!({ "id": id, "customer": customer })))
+}
+
+async fn read_customer(Path(id): Path<String>) -> Reply {
+    let organization = if id == "cus_1" { "acme" } else { "others" };
+    (StatusCode::OK, Json(json!({ "id": id, "metadata": { "odometer_organization": organization } })))
 }
 
 async fn make_customer(

@@ -147,6 +147,11 @@ async fn a_payment_method_is_kept_for_more_than_one_charge() {
         assert_eq!(shop.payments.keep(&account, token).await.unwrap(), kept);
         assert_eq!(shop.face.requests("/v1/customers").len(), customers, "{token}");
     }
+    let refused = shop.payments.keep(&account, "pm_of_others").await;
+    assert!(
+        refused.is_err(),
+        "whoever knows a method's id could have somebody else's card charged: {refused:?}"
+    );
     let customer = &shop.face.requests("/v1/customers")[0];
     assert_eq!(customer.fields["payment_method"], "pm_loose");
     assert_eq!(customer.fields["email"], "billing@acme.example");
