@@ -109,6 +109,8 @@ pub fn step(state: &mut State, process: u64) -> bool {
         ClientPhase::Out | ClientPhase::Revoking => false,
         // What came with lanes to give up is carried out before it joins again.
         ClientPhase::Wanting if is_assigning => false,
+        // The group refuses to let an id in that it doesn't know: then the lanes are lost.
+        ClientPhase::Wanting if member.is_some() && !is_known => expelled(state, process),
         ClientPhase::Wanting => {
             join(state, process);
             true
