@@ -21,6 +21,7 @@ pub mod payment;
 mod price;
 mod reading;
 mod register;
+mod tax;
 #[cfg(test)]
 mod tests;
 mod verify;

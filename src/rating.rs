@@ -6,6 +6,7 @@ mod estimate;
 mod money;
 mod period;
 mod price;
+mod tax;
 
 #[cfg(test)]
 mod tests;
@@ -15,3 +16,4 @@ pub use estimate::{Estimate, Line, LineKind, MonthUsage, Rated, RatingError, est
 pub use money::{Currency, Fraction, UnknownCurrency};
 pub use period::{Span, billable_spans};
 pub use price::{Model, Piece, Price, PriceError, Tier};
+pub use tax::{Tax, TaxRate};

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::clock::Time;
 use crate::event::{Plan, PlanPeriod};
 use crate::month::Month;
-use crate::rating::Currency;
+use crate::rating::{Currency, TaxRate};
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -147,6 +147,15 @@ pub struct Invoice {
     pub price_book: String,
     /// SHA-256 of the price list, 64 hex digits.
     pub price_book_digest: String,
+    /// The taxes on what the month itself costs; what is corrected later is taxed by them too. Not
+    /// there where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub taxes: Vec<TaxRate>,
+    /// The organization's home region, where taxes are configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String)]
+    pub tax_region: Option<String>,
     pub periods: Vec<BilledPeriod>,
     /// The organization's number of regions when the month was closed.
     pub regions: u64,
@@ -176,6 +185,10 @@ struct Digested<'a> {
     total: Decimal,
     price_book: &'a str,
     price_book_digest: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    taxes: &'a [TaxRate],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tax_region: Option<&'a str>,
     periods: &'a [BilledPeriod],
     regions: u64,
     ledger: &'a [LedgerEnd],
@@ -196,6 +209,8 @@ impl Invoice {
             total: self.total,
             price_book: &self.price_book,
             price_book_digest: &self.price_book_digest,
+            taxes: &self.taxes,
+            tax_region: self.tax_region.as_deref(),
             periods: &self.periods,
             regions: self.regions,
             ledger: &self.ledger,
@@ -204,6 +219,11 @@ impl Invoice {
         };
         let json = serde_json::to_vec(&digested).expect("an invoice is plain data");
         Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What of the total is tax.
+    pub fn tax(&self) -> Decimal {
+        self.total.saturating_sub(self.subtotal)
     }
 
     /// 0, with the currency's digits.

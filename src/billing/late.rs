@@ -9,11 +9,12 @@ use crate::snapshot::Deployment;
 use super::adjustment::adjustments;
 use super::closing::Closing;
 use super::counted::Counted;
-use super::error::BillingResult;
+use super::error::{BillingError, BillingResult};
 use super::invoice::{Invoice, InvoiceLine, InvoiceLineKind};
 use super::ledgers::Ledgers;
 use super::price::Payer;
 use super::register::{Stretch, invoiced_before};
+use super::tax;
 
 /// What differs between two closings, or between a closing and now.
 #[derive(Debug, Default)]
@@ -93,22 +94,40 @@ impl Late {
                 let mut counted: Counted = counted.remove(&payer.organization).unwrap_or_default();
                 counted.regions = payer.regions;
                 let now = payer.rate(month, &closing.version, &counted)?;
-                let before = invoiced_for(number, invoice, &invoiced[&payer.organization]);
-                adjusted
-                    .entry(payer.organization.clone())
-                    .or_default()
-                    .extend(adjustments(number, month, &before, &now));
+                let before = Invoiced::of(number, invoice, &invoiced[&payer.organization]);
+                let lines = before.corrected(number, invoice, &now);
+                let organization = payer.organization.clone();
+                let lines = lines.ok_or(BillingError::TotalTooGreat { organization, month })?;
+                adjusted.entry(payer.organization.clone()).or_default().extend(lines);
             }
         }
         Ok(adjusted)
     }
 }
 
-/// An invoice's own lines, and every adjustment of it since.
-fn invoiced_for<'a>(number: &str, invoice: &'a Invoice, all: &'a [Invoice]) -> Vec<&'a InvoiceLine> {
-    let is_own =
-        |line: &&InvoiceLine| matches!(line.kind, InvoiceLineKind::Usage | InvoiceLineKind::Recurring);
-    let corrects = |line: &&InvoiceLine| line.corrects.as_deref() == Some(number);
-    let own = invoice.lines.iter().filter(is_own);
-    own.chain(all.iter().flat_map(|other| &other.lines).filter(corrects)).collect()
+/// What was invoiced for a month so far: its invoice's own lines, and every correction of it since.
+struct Invoiced<'a> {
+    charges: Vec<&'a InvoiceLine>,
+    taxes: Vec<&'a InvoiceLine>,
+}
+
+impl<'a> Invoiced<'a> {
+    fn of(number: &str, invoice: &'a Invoice, all: &'a [Invoice]) -> Self {
+        let is_own = |line: &&InvoiceLine| line.corrects.is_none();
+        let corrects = |line: &&InvoiceLine| line.corrects.as_deref() == Some(number);
+        let own = invoice.lines.iter().filter(is_own);
+        let lines = own.chain(all.iter().flat_map(|other| &other.lines).filter(corrects));
+        let (taxes, charges) = lines.partition(|line| line.kind == InvoiceLineKind::Tax);
+        Self { charges, taxes }
+    }
+
+    /// The lines that bring it to what the month costs now; `None`: that is beyond what can be stated.
+    fn corrected(&self, number: &str, invoice: &Invoice, now: &[InvoiceLine]) -> Option<Vec<InvoiceLine>> {
+        let (month, currency) = (invoice.month, invoice.currency);
+        let before = tax::sum(currency, self.charges.iter().copied())?;
+        let after = tax::sum(currency, now.iter())?;
+        let mut lines = adjustments(number, month, &self.charges, now);
+        lines.extend(tax::corrections(invoice, number, &self.taxes, before, after)?);
+        Some(lines)
+    }
 }

@@ -5,12 +5,13 @@ use rust_decimal::Decimal;
 use crate::accounts::Account;
 use crate::event::{Plan, PlanPeriod};
 use crate::month::Month;
-use crate::rating::{Line, LineKind, PriceBookVersion, RatingError, billable_spans, rate};
+use crate::rating::{Currency, Line, LineKind, PriceBookVersion, RatingError, TaxRate, billable_spans, rate};
 use crate::store::Grain;
 
 use super::counted::Counted;
 use super::error::{BillingError, BillingResult};
 use super::invoice::{BilledPeriod, Invoice, InvoiceLine, InvoiceLineKind, InvoiceState};
+use super::tax;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,8 @@ pub struct Payer {
     pub organization: String,
     pub periods: Vec<PlanPeriod>,
     pub regions: u64,
+    /// The region that was chosen at the sign-up: whose taxes are paid.
+    pub home: String,
 }
 
 impl From<&Account> for Payer {
@@ -29,6 +32,7 @@ impl From<&Account> for Payer {
             organization: account.id.clone(),
             periods: account.periods.clone(),
             regions: account.regions.len() as u64,
+            home: account.regions.first().cloned().unwrap_or_default(),
         }
     }
 }
@@ -40,6 +44,7 @@ impl From<&Invoice> for Payer {
             organization: invoice.organization.clone(),
             periods: invoice.periods.iter().map(|period| period.plan_period()).collect(),
             regions: invoice.regions,
+            home: invoice.tax_region.clone().unwrap_or_default(),
         }
     }
 }
@@ -72,6 +77,11 @@ impl Payer {
         Ok(lines.into_iter().map(InvoiceLine::from).collect())
     }
 
+    fn taxes(&self, version: &PriceBookVersion) -> Vec<TaxRate> {
+        let paid = version.taxes.iter().filter(|tax| tax.is_paid_by(&self.organization, &self.home));
+        paid.map(|tax| tax.rate.clone()).collect()
+    }
+
     fn unrated(&self, source: RatingError) -> BillingError {
         BillingError::Rating { organization: self.organization.clone(), source }
     }
@@ -89,24 +99,28 @@ impl Payer {
         if !is_charged && adjustments.iter().all(|line| line.amount.is_zero()) {
             return Ok(None);
         }
-        let mut lines = if is_charged { self.rate(month, version, counted)? } else { Vec::new() };
-        lines.extend(adjustments);
-        let nothing = Decimal::new(0, version.currency.minor_digits());
-        let sum = lines.iter().try_fold(nothing, |sum, line| sum.checked_add(line.amount));
         let too_great = || BillingError::TotalTooGreat { organization: self.organization.clone(), month };
-        let total = sum.ok_or_else(too_great)?;
+        let currency = version.currency;
+        let own = if is_charged { self.rate(month, version, counted)? } else { Vec::new() };
+        let taxes = if is_charged { self.taxes(version) } else { Vec::new() };
+        let Content { lines, subtotal, total } =
+            Content::of(currency, &taxes, own, adjustments).ok_or_else(too_great)?;
+        let nothing = Decimal::new(0, currency.minor_digits());
+        let tax_region = (!version.taxes.is_empty()).then(|| self.home.clone());
         Ok(Some(Invoice {
             number: None,
             organization: self.organization.clone(),
             month,
             state: InvoiceState::Draft,
-            currency: version.currency,
+            currency,
             lines,
-            subtotal: total,
+            subtotal,
             total,
             amount_due: total.max(nothing),
             price_book: version.name(),
             price_book_digest: version.digest(),
+            taxes,
+            tax_region,
             periods: self.periods.iter().filter_map(|period| BilledPeriod::within(month, period)).collect(),
             regions: self.regions,
             ledger: Vec::new(),
@@ -115,6 +129,33 @@ impl Payer {
             due_at: None,
             paid_at: None,
         }))
+    }
+}
+
+/// The lines in their order, and their sums.
+struct Content {
+    lines: Vec<InvoiceLine>,
+    subtotal: Decimal,
+    total: Decimal,
+}
+
+impl Content {
+    /// `late` are adjustments, and the taxes on them. `None`: a sum is beyond what can be stated.
+    fn of(
+        currency: Currency,
+        taxes: &[TaxRate],
+        own: Vec<InvoiceLine>,
+        late: Vec<InvoiceLine>,
+    ) -> Option<Self> {
+        let own_taxes = tax::own(currency, taxes, tax::sum(currency, own.iter())?)?;
+        let is_tax = |line: &InvoiceLine| line.kind == InvoiceLineKind::Tax;
+        let (late_taxes, adjustments): (Vec<_>, Vec<_>) = late.into_iter().partition(is_tax);
+        let mut lines = own;
+        lines.extend(adjustments);
+        let subtotal = tax::sum(currency, lines.iter())?;
+        lines.extend(own_taxes.into_iter().chain(late_taxes));
+        let total = tax::sum(currency, lines.iter())?;
+        Some(Self { lines, subtotal, total })
     }
 }
 

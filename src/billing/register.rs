@@ -31,8 +31,16 @@ pub struct InvoiceSummary {
     pub month: Month,
     pub state: InvoiceState,
     pub currency: crate::rating::Currency,
+    /// Before tax.
+    pub subtotal: Decimal,
     pub total: Decimal,
     pub amount_due: Decimal,
+}
+
+impl InvoiceSummary {
+    pub fn tax(&self) -> Decimal {
+        self.total.saturating_sub(self.subtotal)
+    }
 }
 
 impl From<&Invoice> for InvoiceSummary {
@@ -43,6 +51,7 @@ impl From<&Invoice> for InvoiceSummary {
             month: invoice.month,
             state: invoice.state,
             currency: invoice.currency,
+            subtotal: invoice.subtotal,
             total: invoice.total,
             amount_due: invoice.amount_due,
         }
@@ -123,7 +132,7 @@ pub async fn summaries(
     month: Month,
     only: Option<&str>,
 ) -> DatabaseResult<Vec<InvoiceSummary>> {
-    let sql = "SELECT organization, number, state, currency, total, charge FROM invoices
+    let sql = "SELECT organization, number, state, currency, total, charge, subtotal FROM invoices
         WHERE month = $1 AND ($2 = '' OR organization = $2) ORDER BY organization";
     let mut summaries = Vec::new();
     let month_name = month.to_string();
@@ -136,13 +145,16 @@ pub async fn summaries(
                 InvoiceState::Draft | InvoiceState::Open => read_decimal(row.text(5)?)?,
                 InvoiceState::Paid | InvoiceState::Void => Decimal::new(0, currency.minor_digits()),
             };
+            let total = read_decimal(row.text(4)?)?;
             let summary = InvoiceSummary {
                 organization: row.text(0)?.to_owned(),
                 number: row.optional_text(1)?.map(str::to_owned),
                 month,
                 state,
                 currency,
-                total: read_decimal(row.text(4)?)?,
+                // What was made before taxes were known has none.
+                subtotal: row.optional_text(6)?.map_or(Ok(total), read_decimal)?,
+                total,
                 amount_due,
             };
             summaries.push(summary);
@@ -302,8 +314,8 @@ impl Change<'_> {
         let json = serde_json::to_string(&content).map_err(|error| unreadable("write invoice", error))?;
         self.execute(
             "INSERT INTO invoices (organization, month, number, state, closing, content, currency, total,
-                 charge, issued_ms, due_ms, paid_ms, settlement)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                 charge, issued_ms, due_ms, paid_ms, settlement, subtotal)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             values![
                 invoice.organization.as_str(),
                 invoice.month.to_string(),
@@ -317,7 +329,8 @@ impl Change<'_> {
                 invoice.issued_at.map(|time| time.0),
                 invoice.due_at.map(|time| time.0),
                 settlement.map(|settlement| settlement.at_ms),
-                settlement.and_then(|settlement| settlement.reference.clone())
+                settlement.and_then(|settlement| settlement.reference.clone()),
+                invoice.subtotal.to_string()
             ],
         )
         .await?;

@@ -46,7 +46,9 @@ impl Biller {
         let ledgers = self.ledgers_of(&closing).await?;
         let late = Late::find(&self.deployments, earlier, closing.sequence, &ledgers).await?;
         let account = self.accounts.stored_account(&stored.organization).await?;
-        let payer = Payer { regions: stored.regions, ..Payer::from(&account) };
+        let mut payer = Payer { regions: stored.regions, ..Payer::from(&account) };
+        // Regions may have changed since.
+        payer.home = stored.tax_region.clone().unwrap_or(payer.home);
         let organization = stored.organization.clone();
         let stretch = Stretch { first: organization.clone(), last: organization };
         let (month, version) = (closing.month, &closing.version);

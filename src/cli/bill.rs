@@ -113,18 +113,7 @@ fn for_people(Answer { billed, collected }: &Answer) -> String {
     if billed.invoices.is_empty() {
         return text + "\nno organization gets an invoice";
     }
-    let mut invoices = table(["ORGANIZATION", "INVOICE", "STATE", "CURRENCY", "TOTAL", "DUE"]);
-    for invoice in billed.invoices.iter().take(SHOWN) {
-        invoices.add_row([
-            cell(&invoice.organization, Tone::Plain),
-            cell(invoice.number.as_deref().unwrap_or("-"), Tone::Plain),
-            cell(invoice.state.as_str(), tone(invoice.state)),
-            cell(invoice.currency, Tone::Plain),
-            money(invoice.total),
-            money(invoice.amount_due),
-        ]);
-    }
-    text += &format!("\n\n{}\n", invoices.trim_fmt());
+    text += &format!("\n\n{}\n", invoice_table(&billed.invoices));
     if let Some(more) = billed.invoices.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         text += &format!("… and {} more; --output json has all of them\n", grouped(more as u128));
     }
@@ -133,6 +122,26 @@ fn for_people(Answer { billed, collected }: &Answer) -> String {
         text += &format!("\n{}", payments(collected));
     }
     text
+}
+
+/// Taxes have a column where there are some.
+fn invoice_table(invoices: &[InvoiceSummary]) -> String {
+    let is_taxed = invoices.iter().any(|invoice| !invoice.tax().is_zero());
+    let tax_column = is_taxed.then_some("TAX");
+    let titles = ["ORGANIZATION", "INVOICE", "STATE", "CURRENCY"];
+    let mut shown = table(titles.into_iter().chain(tax_column).chain(["TOTAL", "DUE"]));
+    for invoice in invoices.iter().take(SHOWN) {
+        let cells = [
+            cell(&invoice.organization, Tone::Plain),
+            cell(invoice.number.as_deref().unwrap_or("-"), Tone::Plain),
+            cell(invoice.state.as_str(), tone(invoice.state)),
+            cell(invoice.currency, Tone::Plain),
+        ];
+        let tax = is_taxed.then(|| money(invoice.tax()));
+        let amounts = [money(invoice.total), money(invoice.amount_due)];
+        shown.add_row(cells.into_iter().chain(tax).chain(amounts));
+    }
+    shown.trim_fmt()
 }
 
 /// `collected: 41 paid, 1 declined`.

@@ -92,13 +92,13 @@ impl Screen {
 }
 
 /// A table without lines, easy to read and to cut; wrapped to the terminal's width.
-pub fn table<const N: usize>(headers: [&str; N]) -> Table {
+pub fn table<'a>(headers: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
         table.force_no_tty();
     }
-    table.set_header(headers.map(|header| Cell::new(header).add_attribute(Attribute::Bold)));
+    table.set_header(headers.into_iter().map(|header| Cell::new(header).add_attribute(Attribute::Bold)));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

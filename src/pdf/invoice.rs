@@ -166,6 +166,7 @@ fn sums(sheet: &mut Sheet, invoice: &Invoice) {
     };
     if invoice.subtotal != invoice.total {
         sum("Subtotal", format!("{} {currency}", invoice.subtotal), BODY);
+        sum("Tax", format!("{} {currency}", invoice.tax()), BODY);
     }
     sum("Total", format!("{} {currency}", invoice.total), STRONG);
     let credit = invoice.total - invoice.amount_due;

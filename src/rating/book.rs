@@ -13,6 +13,7 @@ use crate::month::Month;
 
 use super::money::Currency;
 use super::price::Price;
+use super::tax::Tax;
 
 pub use file::BookError;
 
@@ -21,8 +22,9 @@ const BUILT_IN: &str = include_str!("../../fixtures/price-books/2023-09.yaml");
 /// All versions of the price list, each in force from its month until the next one's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PriceBook {
-    /// Never empty; by rising month.
-    versions: Vec<PriceBookVersion>,
+    /// From which month each is in force: never empty, by rising month. A version of which a tax
+    /// changed is there once for each of its taxes.
+    versions: Vec<(Month, PriceBookVersion)>,
 }
 
 /// The price list of some months. Its JSON is kept with every invoice that it priced.
@@ -33,6 +35,9 @@ pub struct PriceBookVersion {
     pub free: PlanTerms,
     pub plus: PlanTerms,
     pub enterprise: PlanTerms,
+    /// What comes on top of a subtotal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<Tax>,
 }
 
 /// What one plan charges and allows.
@@ -73,19 +78,18 @@ impl PriceBook {
     /// The version in force in a month. Months before the first version have its prices, so that
     /// every month has some.
     pub fn at(&self, month: Month) -> &PriceBookVersion {
-        let later = self.versions.partition_point(|version| version.effective <= month);
-        &self.versions[later.saturating_sub(1)]
+        let later = self.versions.partition_point(|(from, _)| *from <= month);
+        &self.versions[later.saturating_sub(1)].1
     }
 
-    pub fn versions(&self) -> &[PriceBookVersion] {
-        &self.versions
+    pub fn versions(&self) -> impl Iterator<Item = &PriceBookVersion> {
+        self.versions.iter().map(|(_, version)| version)
     }
 
     /// The meters that any version prices or limits, each once, in order; whoever configures meters
     /// checks that they exist.
     pub fn meters(&self) -> Vec<&str> {
-        let terms =
-            self.versions.iter().flat_map(|version| [&version.free, &version.plus, &version.enterprise]);
+        let terms = self.versions().flat_map(|version| [&version.free, &version.plus, &version.enterprise]);
         let mut meters: Vec<&str> = terms
             .flat_map(|terms| {
                 let priced = terms.prices.iter().filter_map(|price| price.meter.as_deref());

@@ -59,7 +59,12 @@ fn row(visitor: &Visitor, invoice: &Invoice) -> Markup {
                 (number(invoice))
             }
             div { (state(invoice)) }
-            data.total value=(invoice.total) { (money(invoice.total, invoice.currency)) }
+            div.total {
+                data value=(invoice.total) { (money(invoice.total, invoice.currency)) }
+                @if !invoice.tax().is_zero() {
+                    span.quiet.block { "with " (money(invoice.tax(), invoice.currency)) " tax" }
+                }
+            }
             div.actions {
                 @if let Some(number) = &invoice.number {
                     a href=(format!("{}/invoices/{number}.pdf", visitor.place()))

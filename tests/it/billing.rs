@@ -5,6 +5,7 @@ mod oracle;
 mod quarter;
 mod regions;
 mod story;
+mod taxes;
 
 use odometer::accounts::Caller;
 use odometer::billing::{Billed, Biller, Order};
@@ -14,12 +15,20 @@ use serde_json::{Value, json};
 use crate::accounts::world::World;
 
 fn biller(world: &World) -> Biller {
-    Biller::new(world.accounts.clone(), vec![world.deployment.clone()], PriceBook::built_in())
+    biller_by(world, PriceBook::built_in())
+}
+
+fn biller_by(world: &World, book: PriceBook) -> Biller {
+    Biller::new(world.accounts.clone(), vec![world.deployment.clone()], book)
 }
 
 pub async fn bill(world: &World, month: &str) -> Billed {
+    bill_by(&biller(world), month).await
+}
+
+async fn bill_by(biller: &Biller, month: &str) -> Billed {
     let order = Order { month: month.parse().expect("a month"), only: None, dry_run: false };
-    biller(world).bill(&Caller::operator(), order).await.expect("bill")
+    biller.bill(&Caller::operator(), order).await.expect("bill")
 }
 
 /// Signs up and goes to Plus at once.

@@ -26,6 +26,8 @@ pub(crate) fn example() -> Invoice {
         amount_due: "41.11".parse().unwrap(),
         price_book: "2023-09".to_owned(),
         price_book_digest: "00".repeat(32),
+        taxes: vec![],
+        tax_region: None,
         periods: vec![],
         regions: 1,
         ledger: vec![],

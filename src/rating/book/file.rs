@@ -16,6 +16,10 @@ use crate::rating::price::{Model, Price, PriceError, Tier};
 
 use super::{Limit, PlanTerms, PriceBookVersion};
 
+mod taxes;
+
+use taxes::{TaxLine, with_taxes};
+
 /// Meters that stand for something that lasts.
 const LASTING_METERS: [&str; 3] = ["services", "published_services", "regions"];
 
@@ -27,7 +31,8 @@ pub struct BookError {
     pub reason: String,
 }
 
-pub fn parse(yaml: &str) -> Result<Vec<PriceBookVersion>, BookError> {
+/// The versions, and from which month each is in force.
+pub fn parse(yaml: &str) -> Result<Vec<(Month, PriceBookVersion)>, BookError> {
     serde_yaml_ng::from_str::<BookFile>(yaml).map(|book| book.versions).map_err(|error| {
         let place = error.location();
         let mut reason = error.to_string();
@@ -41,13 +46,15 @@ pub fn parse(yaml: &str) -> Result<Vec<PriceBookVersion>, BookError> {
 }
 
 struct BookFile {
-    versions: Vec<PriceBookVersion>,
+    versions: Vec<(Month, PriceBookVersion)>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BookFields {
     versions: Vec<VersionFields>,
+    #[serde(default)]
+    taxes: Vec<TaxLine>,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +140,8 @@ enum FileError {
     Missing { field: &'static str, model: &'static str },
     #[error("`{field}` means nothing to the model {model}: remove it")]
     Unused { field: &'static str, model: &'static str },
+    #[error("tax {name:?}: {reason}")]
+    Tax { name: String, reason: &'static str },
     #[error(transparent)]
     Price(#[from] PriceError),
 }
@@ -152,7 +161,7 @@ impl TryFrom<BookFields> for BookFile {
         // What comes late for one month is billed on another's invoice.
         match versions.windows(2).find(|pair| pair[0].currency != pair[1].currency) {
             Some(pair) => Err(FileError::OtherCurrency { effective: pair[1].effective }),
-            None => Ok(Self { versions }),
+            None => Ok(Self { versions: with_taxes(versions, &fields.taxes)? }),
         }
     }
 }
@@ -166,6 +175,7 @@ impl From<VersionFields> for PriceBookVersion {
             free: free.0,
             plus: plus.0,
             enterprise: enterprise.0,
+            taxes: Vec::new(),
         }
     }
 }

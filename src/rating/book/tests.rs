@@ -91,7 +91,7 @@ fn prices_keep_every_digit_quoted_or_not() {
     for digits in ["0.1", "\"0.1\"", "123456789.123456789012"] {
         let prices = format!("{{ meter: services, model: per_unit, price: {digits} }}");
         let parsed = PriceBook::parse(&book(&prices)).unwrap();
-        let json = serde_json::to_string(&parsed.versions()[0]).unwrap();
+        let json = serde_json::to_string(&parsed.versions().next().unwrap()).unwrap();
         let text = digits.trim_matches('"');
         assert!(json.contains(&format!("\"price\":\"{text}\"")), "{json}");
     }
@@ -103,4 +103,70 @@ fn an_error_reads_well() {
     let text = error.to_string();
     assert!(text.starts_with("read price book, line 8: "), "{text}");
     assert!(!text.contains("at line"), "{text}");
+}
+
+/// A book with one version, of 2023-09, and the given taxes.
+fn taxed(taxes: &str) -> String {
+    format!(
+        "versions: [{{ effective: 2023-09, currency: USD, plans: {{ free: {{}}, plus: {{}} }} }}]\ntaxes: [{taxes}]\n"
+    )
+}
+
+#[test]
+fn a_month_has_the_taxes_in_force_in_it() {
+    let vat = "{ name: VAT, regions: [eu], exempt: [charity], rates: [{ from: 2026-07, percent: 19.50 }, { from: 2022-01, percent: 19 }, { from: 2027-01, percent: 0 }] }";
+    let gst = "{ name: GST, rates: [{ from: 2023-09, percent: 5 }] }";
+    let book = PriceBook::parse(&taxed(&format!("{vat}, {gst}"))).unwrap();
+    let paid = |month: &str, organization: &str, region: &str| {
+        let version = book.at(month.parse().unwrap());
+        assert_eq!(version.name(), "2023-09");
+        let taxes = version.taxes.iter().filter(|tax| tax.is_paid_by(organization, region));
+        taxes.map(|tax| format!("{} {}", tax.rate.name, tax.rate.percent)).collect::<Vec<_>>().join(", ")
+    };
+    for (month, organization, region, expected) in [
+        ("2021-12", "acme", "eu", ""),
+        ("2022-01", "acme", "eu", "VAT 19"),
+        ("2023-08", "acme", "us", ""),
+        ("2023-09", "acme", "us", "GST 5"),
+        ("2026-06", "acme", "eu", "VAT 19, GST 5"),
+        ("2026-07", "acme", "eu", "VAT 19.5, GST 5"),
+        ("2026-12", "charity", "eu", "GST 5"),
+        ("2027-01", "acme", "eu", "GST 5"),
+    ] {
+        assert_eq!(paid(month, organization, region), expected, "{organization} of {region} in {month}");
+    }
+}
+
+#[test]
+fn a_book_without_taxes_is_kept_as_before_there_were_any() {
+    let json = serde_json::to_string(PriceBook::built_in().at("2026-11".parse().unwrap())).unwrap();
+    assert!(!json.contains("taxes"), "{json}");
+}
+
+#[test]
+fn a_tax_that_has_no_single_meaning_is_refused() {
+    let rates = "rates: [{ from: 2022-01, percent: 19 }]";
+    for (tax, reason) in [
+        (format!("{{ name: \"\", {rates} }}"), "its name is 1 to 64 characters"),
+        (format!("{{ name: \"VAT: 1\", {rates} }}"), "its name is"),
+        ("{ name: VAT, rates: [] }".to_owned(), "there are no rates"),
+        ("{ name: VAT }".to_owned(), "missing field `rates`"),
+        ("{ name: VAT, rates: [{ from: 2022-01, percent: 101 }] }".to_owned(), "a percent is 0 to 100"),
+        ("{ name: VAT, rates: [{ from: 2022-01, percent: -1 }] }".to_owned(), "a percent is 0 to 100"),
+        ("{ name: VAT, rates: [{ from: 2022-01, percent: 1e1 }] }".to_owned(), "is no amount"),
+        (
+            "{ name: VAT, rates: [{ from: 2022-01, percent: 1 }, { from: 2022-01, percent: 2 }] }".to_owned(),
+            "begin in the same month",
+        ),
+        (
+            format!("{{ name: VAT, {rates} }}, {{ name: VAT, regions: [eu], {rates} }}"),
+            "listed twice for the same region",
+        ),
+        (format!("{{ name: VAT, country: DE, {rates} }}"), "unknown field `country`"),
+    ] {
+        let error = PriceBook::parse(&taxed(&tax)).expect_err(&tax);
+        assert!(error.to_string().contains(reason), "{tax}: {error}");
+    }
+    let apart = format!("{{ name: VAT, regions: [in], {rates} }}, {{ name: VAT, regions: [eu], {rates} }}");
+    assert!(PriceBook::parse(&taxed(&apart)).is_ok());
 }

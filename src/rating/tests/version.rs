@@ -51,7 +51,7 @@ versions:
 
 #[test]
 fn a_version_is_kept_as_json_and_read_back() {
-    let version = PriceBook::built_in().versions()[0].clone();
+    let version = PriceBook::built_in().versions().next().unwrap().clone();
     let json = serde_json::to_string(&version).unwrap();
     let read: PriceBookVersion = serde_json::from_str(&json).unwrap();
     assert_eq!(read, version);
