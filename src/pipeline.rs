@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use beginning::{Beginner, Begun, LaneState};
-pub use counter::LaneCounter;
+pub use counter::{LaneCounter, LogCutShort};
 pub use ingest::{IngestError, ingest};
 pub use recount::{Log, RecountError, Recounted, Recounter};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
 use crate::event::{DeadLetter, Lane, Rules, RulesHash};
 use crate::source::{CommitError, DeadLetters, Fence, KafkaError, Tenure};
-use crate::store::{History, Store, StoreError};
+use crate::store::{Claim, History, Store, StoreError};
 
 /// Where blocks and the ledger are kept.
 pub trait Stores: Send + Sync {
@@ -29,12 +29,16 @@ pub trait Stores: Send + Sync {
         covered: &[LedgerRow],
     ) -> impl Future<Output = Result<u128, Self::Error>> + Send;
 
-    /// From now on nobody with a smaller token lists anything of the lane.
+    /// From now on nobody with a smaller claim lists anything of the lane.
     fn claim(&self, tenure: &Tenure) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The ledger row, written by an owner whose token is `token`; the same row may be written any
-    /// number of times. `false`: not written, the lane was claimed with a greater token.
-    fn publish(&self, row: &LedgerRow, token: u64) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+    /// The ledger row, written by `owner`; the same row may be written any number of times. `false`:
+    /// not written, the lane has a greater claim: by its token, then by its tenure's id.
+    fn publish(
+        &self,
+        row: &LedgerRow,
+        owner: &Tenure,
+    ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// The greatest token is over claims too.
     fn history(&self, lane: &Lane) -> impl Future<Output = Result<History, Self::Error>> + Send;
@@ -95,11 +99,11 @@ impl Stores for Store {
     }
 
     async fn claim(&self, tenure: &Tenure) -> Result<(), StoreError> {
-        Self::claim(self, &tenure.lane, tenure.token).await
+        Self::claim(self, &tenure.lane, claim_of(tenure)).await
     }
 
-    async fn publish(&self, row: &LedgerRow, token: u64) -> Result<bool, StoreError> {
-        Self::publish_as(self, row, token).await
+    async fn publish(&self, row: &LedgerRow, owner: &Tenure) -> Result<bool, StoreError> {
+        Self::publish_as(self, row, claim_of(owner)).await
     }
 
     async fn history(&self, lane: &Lane) -> Result<History, StoreError> {
@@ -121,6 +125,10 @@ impl Stores for Store {
     async fn rules(&self, hash: RulesHash) -> Result<Option<Rules>, StoreError> {
         Self::rules(self, hash).await
     }
+}
+
+fn claim_of(tenure: &Tenure) -> Claim {
+    Claim { token: tenure.token, tenure: tenure.id }
 }
 
 impl Commits for Arc<Fence> {

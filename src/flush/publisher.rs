@@ -165,7 +165,7 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
     async fn list(&self, committed: CommittedBlock) -> Result<Published, TenureEnded> {
         let mut pause = Pause::default();
         loop {
-            match self.store.publish(&committed.row, self.tenure.token).await {
+            match self.store.publish(&committed.row, &self.tenure).await {
                 Ok(true) => return Ok(Published { row: committed.row }),
                 Ok(false) => {
                     let cause = CommitError::Refused("the ledger has a later claim of the lane".into());

@@ -88,7 +88,7 @@ pub async fn take_over<S: Stores>(
                 ),
                 _ if !listed && end.is_none_or(|end| note.first == end) => {
                     if let Some(row) = store.prepared(note.block).await.map_err(failed)? {
-                        if !store.publish(&row, tenure.token).await.map_err(failed)? {
+                        if !store.publish(&row, &tenure).await.map_err(failed)? {
                             return Err(TakeOverError::Overtaken { lane: lane.clone() });
                         }
                         rows.push(row);

@@ -130,7 +130,8 @@ impl<S: Stores> Beginner<'_, S> {
         let read_from = last_record.map_or(read_from, |(offset, _)| {
             read_from.min(offset.saturating_sub(EPOCH_REACH)).max(state.log_start)
         });
-        Ok((CounterStart { end, window, window_from, rebuild, last_record }, read_from))
+        let is_cut_short = state.log_end < end;
+        Ok((CounterStart { end, window, window_from, rebuild, last_record, is_cut_short }, read_from))
     }
 
     fn open_journal(&self, lane: &Lane) -> Option<Journal> {

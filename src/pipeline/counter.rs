@@ -29,6 +29,7 @@ pub struct LaneCounter {
     window_from: i64,
     leader_epoch: i32,
     cut: CutCheck,
+    is_cut_short: bool,
     /// The greatest offset that was read for its keys alone.
     remembered: i64,
     /// A loss that was found on the way, to be published before anything else.
@@ -45,6 +46,17 @@ pub struct Start {
     /// The greatest offset that the last record below `end` may have, and the leader epoch that the
     /// ledger keeps of it.
     pub last_record: Option<(i64, i32)>,
+    /// The log was found to end below `end`, and the ledger tells of it.
+    pub is_cut_short: bool,
+}
+
+/// The log was cut below what is counted after the lane was taken over: another take-over tells how.
+#[derive(Debug, thiserror::Error)]
+#[error("the log of {lane} ends at {log_end}, below the ledger's end {end}")]
+pub struct LogCutShort {
+    lane: Lane,
+    log_end: i64,
+    end: i64,
 }
 
 /// Whether the log below the ledger's end is still the one that was counted: another leader epoch of
@@ -87,6 +99,7 @@ impl LaneCounter {
                 Some((last, expected)) => CutCheck { last, expected, seen: -1 },
                 None => CutCheck { last: -1, expected: -1, seen: -1 },
             },
+            is_cut_short: start.is_cut_short,
             remembered: -1,
             loss: None,
         })
@@ -95,7 +108,8 @@ impl LaneCounter {
     /// For a log that is read from its first offset, 0, on.
     pub fn from_start(lane: &Lane, rules: &Rules, cache: &Cache) -> Result<Self, super::IngestError> {
         let window = Window::new(rules.dedup_window, 0, cache)?;
-        let start = Start { end: 0, window, window_from: 0, rebuild: None, last_record: None };
+        let start =
+            Start { end: 0, window, window_from: 0, rebuild: None, last_record: None, is_cut_short: false };
         Ok(Self::new(lane, rules, start)?)
     }
 
@@ -128,11 +142,14 @@ impl LaneCounter {
     }
 
     /// Everything below `offset` that may be read was read: what is missing are control records.
-    pub fn reach(&mut self, offset: i64) {
+    pub fn reach(&mut self, offset: i64) -> Result<(), LogCutShort> {
         if offset >= self.first {
             self.pass_end();
             self.next = self.next.max(offset);
+        } else if !self.is_cut_short {
+            return Err(LogCutShort { lane: self.lane.clone(), log_end: offset, end: self.first });
         }
+        Ok(())
     }
 
     /// The log was read up to the ledger's end: the window is whole, counting begins.

@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
+use super::counter::LogCutShort;
 use super::metrics;
 use super::session::{Session, SessionEnd};
 use super::waiting::WaitingLanes;
@@ -36,6 +37,8 @@ pub enum IngestError {
     TenureEnded(TenureEnded),
     #[error(transparent)]
     CacheFull(#[from] CacheFull),
+    #[error(transparent)]
+    LogCutShort(#[from] LogCutShort),
     #[error(transparent)]
     Rules(#[from] InvalidRules),
     #[error("read {lane}: {cause}")]

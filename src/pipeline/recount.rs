@@ -173,7 +173,14 @@ impl<L: Log> Recounter<'_, L> {
         let window =
             Window::new(self.rules.dedup_window, read_from, self.cache).map_err(IngestError::from)?;
         let before = self.reader(read_from, &self.rows[..rows.start])?;
-        let start = Start { end: first, window, window_from, rebuild: Some(before), last_record: None };
+        let start = Start {
+            end: first,
+            window,
+            window_from,
+            rebuild: Some(before),
+            last_record: None,
+            is_cut_short: false,
+        };
         let mut counter = LaneCounter::new(self.lane, self.rules, start).map_err(IngestError::from)?;
         let mut failure = None;
         self.log.read(read_from..next, &mut |record| {
@@ -184,7 +191,7 @@ impl<L: Log> Recounter<'_, L> {
         if let Some(full) = failure {
             return Err(IngestError::from(full).into());
         }
-        counter.reach(next);
+        counter.reach(next).map_err(IngestError::from)?;
         let block = counter.finish();
         let claims = block.occurrences.iter().map(|at| (at.key, (at.offset, at.content))).collect();
         Ok((block, claims))

@@ -432,7 +432,7 @@ impl Slot {
         }
         match item {
             Item::Record { record, leader_epoch } => self.counter.take(&record, leader_epoch)?,
-            Item::End { offset } => self.counter.reach(offset),
+            Item::End { offset } => self.counter.reach(offset)?,
             Item::Broken { cause } => {
                 return Err(IngestError::Broken { lane: self.counter.lane().to_string(), cause });
             }

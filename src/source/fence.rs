@@ -81,10 +81,11 @@ impl Member for Handle {
     }
 }
 
-/// The group is handing partitions out: Kafka takes no commit until it has. It says so at once, so
-/// nothing is under way, and the same commit may be tried again while the lock keeps the lane ours.
-const REBALANCE_RETRIES: u32 = 30;
-const REBALANCE_PAUSE: Duration = Duration::from_millis(100);
+/// The group is handing partitions out: Kafka takes no commit until it has, nor one of the generation
+/// before. It says so at once, so nothing is under way, and the same commit may be tried again with
+/// the membership of that moment for as long as the lane has not been given up.
+const REBALANCE_RETRIES: u32 = 200;
+const REBALANCE_PAUSE: Duration = Duration::from_millis(50);
 
 impl Fence {
     pub fn new(client: &Client) -> Self {
@@ -117,34 +118,63 @@ impl<M: Member> Fence<M> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).get(&tenure.lane) == Some(&tenure.id)
     }
 
-    /// Commits the lane's offset with `metadata`. Blocks until the client has answered.
+    /// Commits the lane's offset with `metadata`. Blocks until the client has answered, and through a
+    /// rebalance that the lane stays with this member in.
     pub fn commit(&self, tenure: &Tenure, offset: i64, metadata: &str) -> Result<(), CommitError> {
-        // What was fetched before the topic still had its id came from the lane's own log.
-        let topic_id = self.member.topic_id(&tenure.lane.topic).map_err(CommitError::Refused)?;
-        if topic_id.is_some_and(|id| *id != *tenure.lane.topic_id) {
-            return Err(CommitError::TopicRemade);
-        }
-        let _no_revocation = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut retries = 0;
         loop {
-            if !self.holds(tenure) || self.member.is_assignment_lost() {
-                return Err(CommitError::NotHeld);
-            }
-            let (member_id, generation) = self.member.membership();
-            if member_id.is_empty() || generation < 0 {
-                return Err(CommitError::NotHeld);
-            }
-            match self.member.commit(&tenure.lane.topic, tenure.lane.partition, offset, metadata) {
-                Ok(()) => return Ok(()),
-                Err(ErrorCode::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS) if retries < REBALANCE_RETRIES => {
+            match self.try_commit(tenure, offset, metadata) {
+                Err(Refusal::Rebalance(_)) if retries < REBALANCE_RETRIES => {
                     retries += 1;
+                    // Without the lock: a revocation may come in between, and ends it.
                     std::thread::sleep(REBALANCE_PAUSE);
                 }
-                Err(code) if is_refusal(code) => return Err(CommitError::Refused(describe(code))),
-                Err(code) => return Err(CommitError::Uncertain(describe(code))),
+                Err(Refusal::Rebalance(code)) => return Err(CommitError::Refused(describe(code))),
+                Err(Refusal::Final(error)) => return Err(error),
+                Ok(()) => return Ok(()),
             }
         }
     }
+
+    fn try_commit(&self, tenure: &Tenure, offset: i64, metadata: &str) -> Result<(), Refusal> {
+        // What was fetched before the topic still had its id came from the lane's own log.
+        let topic_id = self.member.topic_id(&tenure.lane.topic).map_err(CommitError::Refused)?;
+        if topic_id.is_some_and(|id| *id != *tenure.lane.topic_id) {
+            return Err(CommitError::TopicRemade.into());
+        }
+        let _no_revocation = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.holds(tenure) || self.member.is_assignment_lost() {
+            return Err(CommitError::NotHeld.into());
+        }
+        let (member_id, generation) = self.member.membership();
+        if member_id.is_empty() || generation < 0 {
+            return Err(CommitError::NotHeld.into());
+        }
+        match self.member.commit(&tenure.lane.topic, tenure.lane.partition, offset, metadata) {
+            Ok(()) => Ok(()),
+            Err(code) if is_rebalance(code) => Err(Refusal::Rebalance(code)),
+            Err(code) if is_refusal(code) => Err(CommitError::Refused(describe(code)).into()),
+            Err(code) => Err(CommitError::Uncertain(describe(code)).into()),
+        }
+    }
+}
+
+/// Why one try of a commit failed.
+enum Refusal {
+    /// For the group's generation alone: the member is in the group, and about to hear of a newer one.
+    Rebalance(ErrorCode),
+    Final(CommitError),
+}
+
+impl From<CommitError> for Refusal {
+    fn from(error: CommitError) -> Self {
+        Self::Final(error)
+    }
+}
+
+fn is_rebalance(code: ErrorCode) -> bool {
+    use ErrorCode as E;
+    matches!(code, E::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS | E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION)
 }
 
 /// Whether the answer says for sure that nothing was committed.
@@ -152,9 +182,7 @@ fn is_refusal(code: ErrorCode) -> bool {
     use ErrorCode as E;
     matches!(
         code,
-        E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION
-            | E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID
-            | E::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS
+        E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID
             | E::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
             | E::RD_KAFKA_RESP_ERR_INVALID_COMMIT_OFFSET_SIZE
             | E::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE

@@ -11,7 +11,7 @@ use super::blocks::{among_blocks, blocks_of, with_blocks};
 use super::client::{QUERY_TIMEOUT, fetch, within};
 use super::partition::Partition;
 use super::rows::{LedgerRecord, PublishedRecord, StoredCount, StoredService};
-use super::write::{GREATEST_CLAIM, of_lane};
+use super::write::{CLAIMS_OF_LANE, of_lane};
 use super::{Store, StoreError, gate};
 use crate::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
 use crate::event::Lane;
@@ -76,7 +76,7 @@ impl Store {
             of_lane(self.client.query(LANE_ROWS), lane).with_setting("select_sequential_consistency", "1");
         let records: Vec<LedgerRecord> = fetch(query, || format!("read ledger of {lane}")).await?;
         let rows: Vec<LedgerRow> = records.iter().map(LedgerRecord::to_row).collect::<Result<_, _>>()?;
-        let claim = of_lane(self.client.query(GREATEST_CLAIM), lane)
+        let claim = of_lane(self.client.query(&format!("SELECT max(token) {CLAIMS_OF_LANE}")), lane)
             .with_setting("select_sequential_consistency", "1")
             .fetch_one::<u64>();
         let claimed = within(QUERY_TIMEOUT, || format!("read claims of {lane}"), claim).await?;

@@ -4,7 +4,7 @@ use super::client::{QUERY_TIMEOUT, execute, within};
 use super::{Store, StoreError, closings, gate, recounts};
 
 /// Counts up with every change of tables or views; `setup` brings older databases up to it.
-const SCHEMA_VERSION: u32 = 3;
+const SCHEMA_VERSION: u32 = 4;
 
 /// What a ledger row is made of, in both tables that have some.
 const LEDGER_COLUMNS: &str = "
@@ -93,11 +93,12 @@ SETTINGS {DURABLE}, index_granularity = 2048"
 ORDER BY (topic, topic_id, partition, token, sequence, tenure, block)
 SETTINGS {DURABLE}"
         ),
-        // Of a lane's claims only the greatest matters.
+        // Of a lane's claims only the greatest by (token, tenure) matters.
         format!(
             "CREATE TABLE IF NOT EXISTS {database}.claims (
-    topic LowCardinality(String), topic_id LowCardinality(String), partition Int32, token UInt64
-) ENGINE = ReplacingMergeTree(token) ORDER BY (topic, topic_id, partition) SETTINGS {DURABLE}"
+    topic LowCardinality(String), topic_id LowCardinality(String), partition Int32, token UInt64,
+    tenure UInt128
+) ENGINE = ReplacingMergeTree(token) ORDER BY (topic, topic_id, partition, tenure) SETTINGS {DURABLE}"
         ),
         // Partitions beyond the least number were added later, and are read from their beginning.
         format!(
@@ -136,6 +137,10 @@ fn upgrades(database: &str) -> Vec<String> {
             ADD COLUMN IF NOT EXISTS stored_at DateTime('UTC') DEFAULT now() AFTER observed_at"
         ),
         format!("ALTER TABLE {database}.watermarks MODIFY TTL stored_at + INTERVAL {WATERMARK_DAYS} DAY"),
+        format!(
+            "ALTER TABLE {database}.claims ADD COLUMN IF NOT EXISTS tenure UInt128,
+            MODIFY ORDER BY (topic, topic_id, partition, tenure)"
+        ),
     ]
 }
 

@@ -31,6 +31,14 @@ struct ClaimRecord {
     topic_id: String,
     partition: i32,
     token: u64,
+    tenure: u128,
+}
+
+/// What an owner claims a lane with. Two that claim it at once may do so with one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    pub token: u64,
+    pub tenure: u128,
 }
 
 #[derive(Row, Serialize, Deserialize)]
@@ -94,15 +102,16 @@ impl Store {
         Ok(quantity)
     }
 
-    /// Claims a lane for an owner: from now on [`publish_as`](Self::publish_as) refuses smaller tokens.
-    pub async fn claim(&self, lane: &Lane, token: u64) -> Result<(), StoreError> {
+    /// Claims a lane for an owner: from now on [`publish_as`](Self::publish_as) refuses smaller claims.
+    pub async fn claim(&self, lane: &Lane, claim: Claim) -> Result<(), StoreError> {
         let record = ClaimRecord {
             topic: lane.topic.to_string(),
             topic_id: lane.topic_id.to_string(),
             partition: lane.partition,
-            token,
+            token: claim.token,
+            tenure: claim.tenure,
         };
-        let action = || format!("claim {lane} with token {token}");
+        let action = || format!("claim {lane} with token {}", claim.token);
         self.insert::<ClaimRecord>("claims", std::iter::once(record), action).await
     }
 
@@ -132,33 +141,35 @@ impl Store {
     /// take a block once. Fails where nothing is prepared: garbage collection takes that away
     /// before it gives a block up, so that what comes too late can't hide rows that still count.
     pub async fn publish(&self, row: &LedgerRow) -> Result<(), StoreError> {
-        self.publish_row(row, row.token).await
+        self.publish_row(row, Claim { token: row.token, tenure: row.tenure }).await
     }
 
-    /// The same for an owner whose token is `token`. `false`: the lane was claimed with a greater one;
-    /// that owner has read the ledger and counts on from there.
-    pub async fn publish_as(&self, row: &LedgerRow, token: u64) -> Result<bool, StoreError> {
-        match self.publish_row(row, token).await {
+    /// The same for an owner with this claim. `false`: there is a greater claim of the lane; its owner
+    /// has read the ledger and counts on from there.
+    pub async fn publish_as(&self, row: &LedgerRow, claim: Claim) -> Result<bool, StoreError> {
+        match self.publish_row(row, claim).await {
             Ok(()) => Ok(true),
             Err(error) if error.to_string().contains(LATER_OWNER) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    async fn publish_row(&self, row: &LedgerRow, token: u64) -> Result<(), StoreError> {
+    async fn publish_row(&self, row: &LedgerRow, claim: Claim) -> Result<(), StoreError> {
         let columns = LedgerRecord::COLUMN_NAMES;
         let copies: Vec<String> = columns.iter().map(|name| format!("anyLast(p.{name}) AS {name}")).collect();
         let sql = format!(
             "INSERT INTO published ({}) SELECT {} FROM prepared AS p WHERE p.block = {{block:UInt128}}
             HAVING throwIf(count() = 0, 'it is not prepared, or was given up') = 0
-                AND throwIf(({GREATEST_CLAIM}) > {{owner:UInt64}}, '{LATER_OWNER}') = 0",
+                AND throwIf((SELECT max((token, tenure)) {CLAIMS_OF_LANE})
+                    > ({{token:UInt64}}, {{tenure:UInt128}}), '{LATER_OWNER}') = 0",
             columns.join(", "),
             copies.join(", ")
         );
         let query = with_insert_settings(self.client.query(&sql))
             .with_setting("max_execution_time", PUBLISH_TIMEOUT.as_secs().to_string())
             .param("block", row.block.0.to_string())
-            .param("owner", token);
+            .param("token", claim.token)
+            .param("tenure", claim.tenure.to_string());
         let query = of_lane(query, &row.lane);
         execute(query, PUBLISH_TIMEOUT, || format!("publish block {} of {}", row.block, row.lane)).await
     }
@@ -283,8 +294,7 @@ const COPY_SERVICES: &str = concat!(
 /// What the server says where it refuses a ledger row.
 const LATER_OWNER: &str = "the lane has a later owner";
 
-/// 0 where nobody has claimed the lane.
-pub(super) const GREATEST_CLAIM: &str = "SELECT max(token) FROM claims
+pub(super) const CLAIMS_OF_LANE: &str = "FROM claims
     WHERE topic = {topic:String} AND topic_id = {topic_id:String} AND partition = {partition:Int32}";
 
 /// 0 where nobody has said it.

@@ -111,6 +111,14 @@ impl Watch {
         }
     }
 
+    /// The ledger refused a block that was committed: its owner had been overtaken, and the next one
+    /// goes on without it.
+    pub fn overtaken(&mut self, lane: &Lane, block: BlockId) {
+        if self.named.get(lane).is_some_and(|note| note.block == block) {
+            self.named.remove(lane);
+        }
+    }
+
     /// Commits are gone, or others stand in their place.
     pub fn forget_commits(&mut self) {
         self.named.clear();

@@ -53,11 +53,11 @@ impl Stores for SimStore {
     }
 
     async fn claim(&self, tenure: &Tenure) -> Result<(), String> {
-        self.call(Request::Claim { lane: tenure.lane.clone(), token: tenure.token }).await.map(drop)
+        self.call(Request::Claim(tenure.clone())).await.map(drop)
     }
 
-    async fn publish(&self, row: &LedgerRow, token: u64) -> Result<bool, String> {
-        match self.call(Request::Publish { block: row.block, token }).await? {
+    async fn publish(&self, row: &LedgerRow, owner: &Tenure) -> Result<bool, String> {
+        match self.call(Request::Publish { block: row.block, owner: owner.clone() }).await? {
             Answer::Listed(is_listed) => Ok(is_listed),
             other => unreachable!("{other:?} to a ledger row"),
         }
@@ -126,8 +126,8 @@ pub struct SimFence {
     held: Mutex<HashMap<Lane, u128>>,
 }
 
-const REBALANCE_RETRIES: u32 = 30;
-const REBALANCE_PAUSE: Duration = Duration::from_millis(100);
+const REBALANCE_RETRIES: u32 = 200;
+const REBALANCE_PAUSE: Duration = Duration::from_millis(50);
 
 impl SimFence {
     pub fn new(world: &World, process: u64) -> Self {
@@ -152,7 +152,21 @@ impl SimFence {
         held.get(&tenure.lane) == Some(&tenure.id)
     }
 
-    async fn commit_locked(&self, tenure: &Tenure, offset: i64, note: &str) -> Result<(), CommitError> {
+    async fn commit(&self, tenure: &Tenure, offset: i64, note: &str) -> Result<(), CommitError> {
+        let mut retries = 0;
+        loop {
+            match self.try_commit(tenure, offset, note).await? {
+                Tried::Done => return Ok(()),
+                Tried::Rebalance if retries < REBALANCE_RETRIES => {
+                    retries += 1;
+                    tokio::time::sleep(REBALANCE_PAUSE).await;
+                }
+                Tried::Rebalance => return Err(CommitError::Refused("a rebalance has no end".into())),
+            }
+        }
+    }
+
+    async fn try_commit(&self, tenure: &Tenure, offset: i64, note: &str) -> Result<Tried, CommitError> {
         let topic = self.world.lock().topic_index(&tenure.lane.topic);
         match self.world.call(Request::Describe(topic)).await {
             Answer::TopicId(id) if id == tenure.lane.topic_id => {}
@@ -160,34 +174,33 @@ impl SimFence {
             other => return Err(CommitError::Refused(format!("{other:?}"))),
         }
         let _no_revocation = self.commits.lock().await;
-        let mut retries = 0;
-        loop {
-            let request = {
-                let mut state = self.world.lock();
-                let client = &state.processes[&self.process].client;
-                let has_no_generation = client.member.is_none() || client.generation < 0;
-                if has_no_generation && state.group.phase == Phase::Empty {
-                    state.note(Fault::EmptyGroupCommit);
-                }
-                let client = &state.processes[&self.process].client;
-                if !self.is_held(tenure) || client.is_assignment_lost || has_no_generation {
-                    return Err(CommitError::NotHeld);
-                }
-                let place = place_of(&state.topics, &tenure.lane);
-                let (member, generation) = (client.member, client.generation);
-                Request::Commit { place, member, generation, offset, note: note.to_owned() }
-            };
-            match self.world.call(request).await {
-                Answer::Done => return Ok(()),
-                Answer::RebalanceInProgress if retries < REBALANCE_RETRIES => {
-                    retries += 1;
-                    tokio::time::sleep(REBALANCE_PAUSE).await;
-                }
-                Answer::Lost(cause) => return Err(CommitError::Uncertain(cause)),
-                other => return Err(CommitError::Refused(format!("{other:?}"))),
+        let request = {
+            let mut state = self.world.lock();
+            let client = &state.processes[&self.process].client;
+            let has_no_generation = client.member.is_none() || client.generation < 0;
+            if has_no_generation && state.group.phase == Phase::Empty {
+                state.note(Fault::EmptyGroupCommit);
             }
+            let client = &state.processes[&self.process].client;
+            if !self.is_held(tenure) || client.is_assignment_lost || has_no_generation {
+                return Err(CommitError::NotHeld);
+            }
+            let place = place_of(&state.topics, &tenure.lane);
+            let (member, generation) = (client.member, client.generation);
+            Request::Commit { place, member, generation, offset, note: note.to_owned() }
+        };
+        match self.world.call(request).await {
+            Answer::Done => Ok(Tried::Done),
+            Answer::Rebalance => Ok(Tried::Rebalance),
+            Answer::Lost(cause) => Err(CommitError::Uncertain(cause)),
+            other => Err(CommitError::Refused(format!("{other:?}"))),
         }
     }
+}
+
+enum Tried {
+    Done,
+    Rebalance,
 }
 
 fn place_of(topics: &[super::log::Topic], lane: &Lane) -> Place {
@@ -204,7 +217,7 @@ impl Commits for FenceHandle {
         let (sender, receiver) = oneshot::channel();
         let world = self.0.world.clone();
         world.spawn(self.0.process, async move {
-            let _ = sender.send(fence.commit_locked(&tenure, offset, &note).await);
+            let _ = sender.send(fence.commit(&tenure, offset, &note).await);
         });
         receiver.await.unwrap_or_else(|_| Err(CommitError::Uncertain("the process has ended".into())))
     }

@@ -84,10 +84,7 @@ fn fail(state: &mut State, id: u64, request: Request) {
                 lose_answer(state, id, Fault::LettersAnswerLost);
             }
         }
-        Request::StoreRules(_)
-        | Request::Claim { .. }
-        | Request::Leave { .. }
-        | Request::AnswerRecount(_) => {
+        Request::StoreRules(_) | Request::Claim(_) | Request::Leave { .. } | Request::AnswerRecount(_) => {
             if state.chance.one_in(2) {
                 serve(state, &request);
             }
@@ -134,7 +131,7 @@ fn arrive_late(state: &mut State, request: Request) {
                 _ => state.note(Fault::CommitTooLate),
             }
         }
-        Request::Letters(_) | Request::StoreRules(_) | Request::Claim { .. } | Request::Leave { .. }
+        Request::Letters(_) | Request::StoreRules(_) | Request::Claim(_) | Request::Leave { .. }
             if state.chance.one_in(2) =>
         {
             serve(state, &request);
@@ -146,14 +143,19 @@ fn arrive_late(state: &mut State, request: Request) {
 fn serve(state: &mut State, request: &Request) -> Answer {
     match request {
         Request::InsertBlock { .. } | Request::InsertRoll { .. } => insert(state, request, false),
-        Request::Claim { lane, token } => {
-            state.database.claim(lane, *token);
+        Request::Claim(owner) => {
+            state.database.claim(owner);
             Answer::Done
         }
-        Request::Publish { block, token } => {
+        Request::Publish { block, owner } => {
             let now_ms = state.now_ms;
-            match state.database.publish(*block, *token, now_ms) {
-                Ok(false) => Answer::Listed(false),
+            match state.database.publish(*block, owner, now_ms) {
+                Ok(false) => {
+                    if state.database.prepared[block].tenure == owner.id {
+                        state.watch.overtaken(&owner.lane, *block);
+                    }
+                    Answer::Listed(false)
+                }
                 Ok(true) => {
                     state.tell(|state| {
                         format!("ledger: {}", super::check::name(&state.database.prepared[block]))
@@ -191,7 +193,9 @@ fn serve(state: &mut State, request: &Request) -> Answer {
                     }
                     Answer::Done
                 }
-                Err(CommitRefusal::RebalanceInProgress) => Answer::RebalanceInProgress,
+                Err(CommitRefusal::RebalanceInProgress | CommitRefusal::IllegalGeneration) => {
+                    Answer::Rebalance
+                }
                 Err(refusal) => Answer::Refused(format!("{refusal:?}")),
             }
         }

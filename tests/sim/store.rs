@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use odometer::aggregate::{BlockId, BlockKind, CountRow, Fold, LedgerRow, ServiceRow};
 use odometer::event::{Lane, Rules, RulesHash};
+use odometer::source::Tenure;
 use odometer::store::{History, gate};
 
 use super::oracle::{Change, Content};
@@ -17,8 +18,8 @@ pub struct Database {
     pub prepared: BTreeMap<BlockId, LedgerRow>,
     /// In the order in which they came; the same block may be there several times.
     pub ledger: Vec<Listed>,
-    /// The greatest token that each lane was claimed with.
-    pub claims: HashMap<Lane, u64>,
+    /// The greatest claim of each lane: a token and a tenure's id.
+    pub claims: HashMap<Lane, (u64, u128)>,
     /// Of each topic's id, when it was counted first.
     pub partitions: HashMap<Arc<str>, i32>,
     pub rules: BTreeMap<RulesHash, Rules>,
@@ -93,15 +94,15 @@ impl Database {
         Ok((counts, services, quantity))
     }
 
-    pub fn claim(&mut self, lane: &Lane, token: u64) {
-        let claim = self.claims.entry(lane.clone()).or_default();
-        *claim = token.max(*claim);
+    pub fn claim(&mut self, owner: &Tenure) {
+        let claim = self.claims.entry(owner.lane.clone()).or_default();
+        *claim = (owner.token, owner.id).max(*claim);
     }
 
     /// Copies the prepared row; fails where there is none. `false`: the lane has a later owner.
-    pub fn publish(&mut self, block: BlockId, token: u64, now_ms: u64) -> Result<bool, String> {
+    pub fn publish(&mut self, block: BlockId, owner: &Tenure, now_ms: u64) -> Result<bool, String> {
         let row = self.prepared.get(&block).ok_or("it is not prepared, or was given up")?.clone();
-        if self.claims.get(&row.lane).is_some_and(|claim| *claim > token) {
+        if self.claims.get(&row.lane).is_some_and(|claim| *claim > (owner.token, owner.id)) {
             return Ok(false);
         }
         self.version += 1;
@@ -116,7 +117,7 @@ impl Database {
             .filter(|listed| listed.row.lane == *lane)
             .map(|listed| listed.row.clone())
             .collect();
-        let claimed = self.claims.get(lane).copied().unwrap_or(0);
+        let claimed = self.claims.get(lane).map_or(0, |(token, _)| *token);
         let greatest_token = rows.iter().map(|row| row.token).max().unwrap_or(0).max(claimed);
         let rows = gate::counting(rows);
         let group = rows.first().map(|row| row.group.clone());

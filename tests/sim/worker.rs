@@ -353,7 +353,7 @@ impl Slot {
                     self.taken.push((offset, entry.record));
                 }
             }
-            Item::End(offset) => self.counter.reach(offset),
+            Item::End(offset) => self.counter.reach(offset).map_err(|cut| cut.to_string())?,
             Item::Broken(cause) => return Err(format!("read {}: {cause}", self.counter.lane())),
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use odometer::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
 use odometer::event::{DeadLetter, Lane, Rules, RulesHash};
-use odometer::source::Committed;
+use odometer::source::{Committed, Tenure};
 use odometer::store::History;
 
 use super::chance::Chance;
@@ -144,8 +144,8 @@ pub struct Pending {
 pub enum Request {
     InsertBlock { row: Box<LedgerRow>, counts: Vec<CountRow>, services: Vec<ServiceRow> },
     InsertRoll { row: Box<LedgerRow>, covered: Vec<LedgerRow> },
-    Claim { lane: Lane, token: u64 },
-    Publish { block: BlockId, token: u64 },
+    Claim(Tenure),
+    Publish { block: BlockId, owner: Tenure },
     History(Lane),
     Prepared(BlockId),
     FirstPartitions { lane: Lane, partitions: i32 },
@@ -177,7 +177,8 @@ pub enum Answer {
     TopicId(Arc<str>),
     /// The server said no.
     Refused(String),
-    RebalanceInProgress,
+    /// Of the group to a commit, for its generation alone.
+    Rebalance,
     /// No answer came.
     Lost(String),
 }

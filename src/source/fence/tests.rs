@@ -122,11 +122,7 @@ fn what_kafka_refused_is_told_from_what_nobody_knows() {
         answers.send(Err(code)).unwrap();
         fence.commit(&tenure(1), 10, "note").unwrap_err()
     };
-    for code in [
-        E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
-        E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
-        E::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
-    ] {
+    for code in [E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, E::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID] {
         assert!(matches!(answer(code), CommitError::Refused(_)), "{code:?}");
     }
     for code in [E::RD_KAFKA_RESP_ERR__TRANSPORT, E::RD_KAFKA_RESP_ERR__TIMED_OUT] {
@@ -138,8 +134,29 @@ fn what_kafka_refused_is_told_from_what_nobody_knows() {
 fn a_rebalance_that_is_under_way_is_waited_for() {
     let (fence, asked, answers) = fence();
     fence.hold(&tenure(1));
+    answers.send(Err(ErrorCode::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION)).unwrap();
     answers.send(Err(ErrorCode::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS)).unwrap();
     answers.send(Ok(())).unwrap();
     assert_eq!(fence.commit(&tenure(1), 10, "note"), Ok(()));
-    assert_eq!(asked.try_iter().count(), 2);
+    assert_eq!(asked.try_iter().count(), 3);
+}
+
+#[test]
+fn a_revocation_comes_between_the_tries_of_a_commit() {
+    let (fence, asked, answers) = fence();
+    fence.hold(&tenure(1));
+    let committing = {
+        let fence = Arc::clone(&fence);
+        thread::spawn(move || fence.commit(&tenure(1), 10, "note"))
+    };
+    asked.recv().unwrap();
+    let releasing = {
+        let fence = Arc::clone(&fence);
+        thread::spawn(move || fence.release(&[tenure(1).lane]))
+    };
+    answers.send(Err(ErrorCode::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION)).unwrap();
+    releasing.join().unwrap();
+    fence.hold(&tenure(2));
+    assert_eq!(committing.join().unwrap(), Err(CommitError::NotHeld), "not even where it comes back at once");
+    assert!(asked.try_recv().is_err());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use odometer::aggregate::{BlockId, BlockKind, Fold, LedgerRow};
 use odometer::event::Lane;
-use odometer::store::Store;
+use odometer::store::{Claim, Store};
 
 use super::{NOVEMBER_HOUR, Writer, calls, count, greatest, monthly, number, servers, total, user};
 
@@ -272,13 +272,17 @@ async fn a_lane_that_was_claimed_takes_no_row_of_an_earlier_owner() {
     let listed = writer.live(&[calls("acme", 1)]).await;
     let late = writer.row_over(BlockKind::Live, 0, listed.next_offset..listed.next_offset + 5, &[]);
     store.insert_block(&late, &[], &[]).await.unwrap();
-    let later = late.token + 1;
-    store.claim(&late.lane, later).await.unwrap();
-    store.claim(&late.lane, late.token).await.unwrap();
+    let own = Claim { token: late.token, tenure: late.tenure };
+    let later = Claim { token: late.token + 1, tenure: 7 };
+    let at_once = Claim { tenure: 6, ..later };
+    for claim in [later, own, at_once] {
+        store.claim(&late.lane, claim).await.unwrap();
+    }
 
-    assert!(!store.publish_as(&late, late.token).await.unwrap(), "its owner comes too late");
+    assert!(!store.publish_as(&late, own).await.unwrap(), "its owner comes too late");
+    assert!(!store.publish_as(&late, at_once).await.unwrap(), "of two with one token one is the owner");
     assert_eq!(store.history(&late.lane).await.unwrap().rows, vec![listed.clone()]);
-    assert_eq!(store.history(&late.lane).await.unwrap().greatest_token, later);
+    assert_eq!(store.history(&late.lane).await.unwrap().greatest_token, later.token);
     let other = Lane { partition: 1, ..late.lane.clone() };
     assert_eq!(store.history(&other).await.unwrap().greatest_token, 0, "lanes are claimed one by one");
 
