@@ -92,7 +92,7 @@ impl Caller {
         }
     }
 
-    pub(super) fn require_operator(&self) -> AccountResult<()> {
+    pub fn require_operator(&self) -> AccountResult<()> {
         match &self.actor {
             Actor::Key { role, .. } => {
                 Err(AccountError::Role { role: role.as_str(), needed: "the operator" })

@@ -25,12 +25,28 @@ struct Difference {
     amount: Decimal,
 }
 
+/// The invoice of an earlier month that is adjusted.
+#[derive(Clone, Copy, Debug)]
+pub struct Corrected<'a> {
+    pub number: &'a str,
+    pub month: Month,
+    pub is_void: bool,
+}
+
+impl Corrected<'_> {
+    /// `in 2026-11, correcting invoice 2026-000001`
+    pub fn words(&self) -> String {
+        let Self { number, month, is_void } = self;
+        let relation = if *is_void { "in place of void invoice" } else { "correcting invoice" };
+        format!("in {month}, {relation} {number}")
+    }
+}
+
 /// The adjustments that bring what was invoiced for a month (its invoice's own lines and every
-/// adjustment of it since) to what it costs now. `number` is the month's invoice. Where nothing is
-/// different there is none; quantities that differ by less than a cent are told with an amount of 0.
+/// adjustment of it since) to what it costs now. Where nothing is different there is none;
+/// quantities that differ by less than a cent are told with an amount of 0.
 pub fn adjustments(
-    number: &str,
-    month: Month,
+    corrected: Corrected<'_>,
     invoiced: &[&InvoiceLine],
     now: &[InvoiceLine],
 ) -> Vec<InvoiceLine> {
@@ -42,7 +58,8 @@ pub fn adjustments(
         add(&mut differences, line, -1);
     }
     differences.retain(|difference| difference.quantity != 0 || !difference.amount.is_zero());
-    differences.into_iter().map(|difference| difference.into_line(number, month)).collect()
+    let is_anew = corrected.is_void && invoiced.is_empty();
+    differences.into_iter().map(|difference| difference.into_line(corrected, is_anew)).collect()
 }
 
 fn add(differences: &mut Vec<Difference>, line: &InvoiceLine, sign: i128) {
@@ -68,10 +85,12 @@ fn name_of(line: &InvoiceLine) -> &str {
 }
 
 impl Difference {
-    fn into_line(self, number: &str, month: Month) -> InvoiceLine {
+    /// `is_anew`: nothing of the month counts as invoiced.
+    fn into_line(self, corrected: Corrected<'_>, is_anew: bool) -> InvoiceLine {
         let Key { meter, unit, unit_price } = self.key;
         let change = match self.quantity {
             0 => "another amount".to_owned(),
+            all if is_anew => grouped(all.unsigned_abs()),
             more if more > 0 => format!("{} more", grouped(more.unsigned_abs())),
             less => format!("{} fewer", grouped(less.unsigned_abs())),
         };
@@ -82,8 +101,8 @@ impl Difference {
             unit,
             unit_price,
             amount: self.amount,
-            description: format!("{}: {change} in {month}, correcting invoice {number}", self.name),
-            corrects: Some(number.to_owned()),
+            description: format!("{}: {change} {}", self.name, corrected.words()),
+            corrects: Some(corrected.number.to_owned()),
         }
     }
 }

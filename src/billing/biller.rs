@@ -206,7 +206,9 @@ impl Biller {
         only: Option<&str>,
     ) -> BillingResult<usize> {
         let ledgers = self.ledgers_of(closing).await?;
-        let late = Late::find(&self.deployments, earlier, closing.sequence, &ledgers).await?;
+        let late =
+            Late::find(self.accounts.database(), &self.deployments, earlier, closing.sequence, &ledgers)
+                .await?;
         let job = Job { month: closing.month, version: &closing.version, ledgers: &ledgers, late: &late };
         let mut issued = 0;
         let mut stretches = std::pin::pin!(self.stretches(&job, only));
@@ -236,7 +238,8 @@ impl Biller {
         let ledgers = Ledgers::now(&self.deployments).await?;
         let earlier = closing::all(self.accounts.database()).await?;
         let sequence = earlier.last().map_or(1, |latest| latest.sequence + 1);
-        let late = Late::find(&self.deployments, earlier, sequence, &ledgers).await?;
+        let late =
+            Late::find(self.accounts.database(), &self.deployments, earlier, sequence, &ledgers).await?;
         let job = Job { month, version: self.book.at(month), ledgers: &ledgers, late: &late };
         let mut invoices = Vec::new();
         let mut stretches = std::pin::pin!(self.stretches(&job, only));
@@ -259,7 +262,9 @@ impl Biller {
             let ledgers = self.ledgers_of(closing).await?;
             let mut earlier = closing::all(self.accounts.database()).await?;
             earlier.retain(|other| other.sequence < closing.sequence);
-            let late = Late::find(&self.deployments, earlier, closing.sequence, &ledgers).await?;
+            let late =
+                Late::find(self.accounts.database(), &self.deployments, earlier, closing.sequence, &ledgers)
+                    .await?;
             let job = Job { month, version: &closing.version, ledgers: &ledgers, late: &late };
             let mut stretches = std::pin::pin!(self.stretches(&job, only));
             while let Some(Made { invoices: made, .. }) = stretches.try_next().await? {

@@ -161,7 +161,7 @@ pub struct Invoice {
     pub regions: u64,
     /// Empty in a draft.
     pub ledger: Vec<LedgerEnd>,
-    /// SHA-256 of all that never changes (everything but state, amount_due, paid_at and itself), 64
+    /// SHA-256 of all that never changes (everything but state, amount_due, paid_at, voided_at, void_reason and itself), 64
     /// hex digits; null in a draft.
     #[schema(required = true)]
     pub digest: Option<String>,
@@ -171,6 +171,14 @@ pub struct Invoice {
     pub due_at: Option<Time>,
     #[schema(required = true, value_type = Option<String>, format = DateTime)]
     pub paid_at: Option<Time>,
+    /// Of a void invoice alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String, format = DateTime)]
+    pub voided_at: Option<Time>,
+    /// Of a void invoice alone: what the operator gave as the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String)]
+    pub void_reason: Option<String>,
 }
 
 /// What a digest covers, in this order.
@@ -224,6 +232,11 @@ impl Invoice {
     /// What of the total is tax.
     pub fn tax(&self) -> Decimal {
         self.total.saturating_sub(self.subtotal)
+    }
+
+    /// What of earlier credit it used up, while it is open.
+    pub fn credit(&self) -> Decimal {
+        self.total.saturating_sub(self.amount_due)
     }
 
     /// 0, with the currency's digits.

@@ -1,4 +1,4 @@
-//! What came after months were closed, and the adjustments that follow from it.
+//! What came after months were closed, what was voided since, and the adjustments that follow.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use crate::accounts::database::Database;
 use crate::snapshot::Deployment;
 
-use super::adjustment::adjustments;
+use super::adjustment::{Corrected, adjustments};
 use super::closing::Closing;
 use super::counted::Counted;
 use super::error::{BillingError, BillingResult};
-use super::invoice::{Invoice, InvoiceLine, InvoiceLineKind};
+use super::invoice::{InvoiceLine, InvoiceLineKind};
 use super::ledgers::Ledgers;
 use super::price::Payer;
-use super::register::{Stretch, invoiced_before};
+use super::register::{Earlier, Stretch, invoiced_before, voided_before};
 use super::tax;
 
 /// What differs between two closings, or between a closing and now.
@@ -21,42 +21,51 @@ use super::tax;
 pub struct Late {
     /// The sequence of the closing that is being made: what earlier ones invoiced is invoiced.
     sequence: i64,
-    /// Closed months that something came for, by month.
-    months: Vec<Closing>,
+    /// The earlier closings, by month.
+    earlier: Vec<Closing>,
+    /// Something came for the months that end after this instant, in epoch milliseconds.
+    from_ms: Option<i64>,
     /// Whom something came for.
     organizations: HashSet<String>,
+    /// Of whom an invoice was voided.
+    voided: HashSet<String>,
 }
 
 impl Late {
-    /// What came between the latest of the `earlier` closings and `ledgers`, for months that were
-    /// closed by then.
+    /// What came, and what was voided, between the latest of the `earlier` closings and `ledgers`,
+    /// for months that were closed by then.
     pub async fn find(
+        database: &Database,
         deployments: &[Arc<Deployment>],
         earlier: Vec<Closing>,
         sequence: i64,
         ledgers: &Ledgers,
     ) -> BillingResult<Self> {
-        let nothing = Self { sequence, ..Self::default() };
-        let Some(latest) = earlier.last() else { return Ok(nothing) };
-        let Some(end_ms) = earlier.iter().map(|closing| closing.month.end_ms()).max() else {
-            return Ok(nothing);
-        };
+        let mut late = Self { sequence, ..Self::default() };
+        let Some(latest) = earlier.last() else { return Ok(late) };
+        let end_ms = earlier.iter().map(|closing| closing.month.end_ms()).max().unwrap_or(i64::MIN);
         let before = Ledgers::as_of(deployments, &[latest]).await?;
-        let mut late = nothing;
-        let mut from_ms = i64::MAX;
         for ledger in &before {
             for (deployment, changed) in ledgers.changed_since(ledger) {
                 late.organizations.extend(changed.organizations_before(&deployment, end_ms).await?);
-                from_ms = from_ms.min(changed.earliest_ms().unwrap_or(i64::MAX));
+                late.from_ms = [late.from_ms, changed.earliest_ms()].into_iter().flatten().min();
             }
         }
-        late.months = earlier.into_iter().filter(|closing| from_ms < closing.month.end_ms()).collect();
-        late.months.sort_by_key(|closing| closing.month);
+        late.voided = voided_before(database, sequence).await?;
+        late.earlier = earlier;
+        late.earlier.sort_by_key(|closing| closing.month);
         Ok(late)
     }
 
-    pub fn concerns(&self, organization: &str) -> bool {
-        self.organizations.contains(organization)
+    fn concerns(&self, organization: &str) -> bool {
+        self.organizations.contains(organization) || self.voided.contains(organization)
+    }
+
+    /// Whether the organization's month may have to be adjusted. What was voided can have billed any
+    /// month.
+    fn touches(&self, organization: &str, closing: &Closing) -> bool {
+        let is_late = self.from_ms.is_some_and(|from_ms| from_ms < closing.month.end_ms());
+        self.voided.contains(organization) || (is_late && self.organizations.contains(organization))
     }
 
     /// The adjustments of the stretch's organizations, by organization: what each month costs by the
@@ -67,67 +76,57 @@ impl Late {
         stretch: &Stretch,
         ledgers: &Ledgers,
     ) -> BillingResult<HashMap<String, Vec<InvoiceLine>>> {
-        if self.organizations.is_empty() {
+        if self.organizations.is_empty() && self.voided.is_empty() {
             return Ok(HashMap::new());
         }
         let mut invoiced = invoiced_before(database, stretch, self.sequence).await?;
         invoiced.retain(|organization, _| self.concerns(organization));
         let mut adjusted: HashMap<String, Vec<InvoiceLine>> = HashMap::new();
-        for closing in &self.months {
+        for closing in &self.earlier {
             let month = closing.month;
-            let of_month =
-                |invoices: &Vec<Invoice>| invoices.iter().find(|invoice| invoice.month == month).cloned();
-            let billed: Vec<(Payer, Invoice)> = invoiced
-                .values()
-                .filter_map(of_month)
-                .map(|invoice| (Payer::from(&invoice), invoice))
+            let touched = invoiced.iter().filter(|(organization, _)| self.touches(organization, closing));
+            let of_month = |all: &Vec<Earlier>| all.iter().find(|one| one.invoice.month == month).cloned();
+            let billed: Vec<(Payer, Earlier)> = touched
+                .filter_map(|(_, all)| of_month(all))
+                .map(|earlier| (Payer::from(&earlier.invoice), earlier))
                 .collect();
             let mut wanted = Vec::new();
-            for (payer, invoice) in &billed {
+            for (payer, _) in &billed {
                 if let Some(grain) = payer.grain(month, &closing.version)? {
-                    wanted.push((invoice.organization.as_str(), grain));
+                    wanted.push((payer.organization.as_str(), grain));
                 }
             }
             let mut counted = ledgers.counted(month, &wanted).await?;
-            for (payer, invoice) in &billed {
-                let Some(number) = &invoice.number else { continue };
+            for (payer, earlier) in &billed {
                 let mut counted: Counted = counted.remove(&payer.organization).unwrap_or_default();
                 counted.regions = payer.regions;
                 let now = payer.rate(month, &closing.version, &counted)?;
-                let before = Invoiced::of(number, invoice, &invoiced[&payer.organization]);
-                let lines = before.corrected(number, invoice, &now);
                 let organization = payer.organization.clone();
-                let lines = lines.ok_or(BillingError::TotalTooGreat { organization, month })?;
-                adjusted.entry(payer.organization.clone()).or_default().extend(lines);
+                let lines = corrections(earlier, &invoiced[&organization], &now);
+                let too_great = BillingError::TotalTooGreat { organization: organization.clone(), month };
+                adjusted.entry(organization).or_default().extend(lines.ok_or(too_great)?);
             }
         }
         Ok(adjusted)
     }
 }
 
-/// What was invoiced for a month so far: its invoice's own lines, and every correction of it since.
-struct Invoiced<'a> {
-    charges: Vec<&'a InvoiceLine>,
-    taxes: Vec<&'a InvoiceLine>,
-}
-
-impl<'a> Invoiced<'a> {
-    fn of(number: &str, invoice: &'a Invoice, all: &'a [Invoice]) -> Self {
-        let is_own = |line: &&InvoiceLine| line.corrects.is_none();
-        let corrects = |line: &&InvoiceLine| line.corrects.as_deref() == Some(number);
-        let own = invoice.lines.iter().filter(is_own);
-        let lines = own.chain(all.iter().flat_map(|other| &other.lines).filter(corrects));
-        let (taxes, charges) = lines.partition(|line| line.kind == InvoiceLineKind::Tax);
-        Self { charges, taxes }
-    }
-
-    /// The lines that bring it to what the month costs now; `None`: that is beyond what can be stated.
-    fn corrected(&self, number: &str, invoice: &Invoice, now: &[InvoiceLine]) -> Option<Vec<InvoiceLine>> {
-        let (month, currency) = (invoice.month, invoice.currency);
-        let before = tax::sum(currency, self.charges.iter().copied())?;
-        let after = tax::sum(currency, now.iter())?;
-        let mut lines = adjustments(number, month, &self.charges, now);
-        lines.extend(tax::corrections(invoice, number, &self.taxes, before, after)?);
-        Some(lines)
-    }
+/// The lines that bring what was invoiced for an invoice's month, by itself and by every correction
+/// since, to what the month costs now. `None`: a sum is beyond what can be stated.
+fn corrections(earlier: &Earlier, all: &[Earlier], now: &[InvoiceLine]) -> Option<Vec<InvoiceLine>> {
+    let Earlier { invoice, is_void } = earlier;
+    let Some(number) = invoice.number.as_deref() else { return Some(Vec::new()) };
+    let is_own = |line: &&InvoiceLine| !is_void && line.corrects.is_none();
+    let corrects = |line: &&InvoiceLine| line.corrects.as_deref() == Some(number);
+    let standing = all.iter().filter(|other| !other.is_void);
+    let since = standing.flat_map(|other| &other.invoice.lines).filter(corrects);
+    let is_tax = |line: &&InvoiceLine| line.kind == InvoiceLineKind::Tax;
+    let (taxes, charges): (Vec<_>, Vec<_>) =
+        invoice.lines.iter().filter(is_own).chain(since).partition(is_tax);
+    let before = tax::sum(invoice.currency, charges.iter().copied())?;
+    let after = tax::sum(invoice.currency, now.iter())?;
+    let corrected = Corrected { number, month: invoice.month, is_void: *is_void };
+    let mut lines = adjustments(corrected, &charges, now);
+    lines.extend(tax::corrections(invoice, corrected, &taxes, before, after)?);
+    Some(lines)
 }

@@ -14,9 +14,9 @@
 //! }
 //! ```
 //! ```compile_fail
-//! use odometer::billing::Paid;
-//! fn what_was_paid_stays(paid: Paid) {
-//!     paid.void();
+//! use odometer::billing::{Paid, Voiding};
+//! fn what_was_paid_stays(paid: Paid, voiding: Voiding<'_>) {
+//!     paid.void(voiding);
 //! }
 //! ```
 
@@ -62,6 +62,13 @@ pub struct Settlement {
     pub at_ms: i64,
 }
 
+/// Why an invoice is not to be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voiding<'a> {
+    pub reason: &'a str,
+    pub at_ms: i64,
+}
+
 impl Draft {
     /// Of what was computed, whatever state it was in.
     pub fn of(content: Invoice) -> Self {
@@ -73,6 +80,8 @@ impl Draft {
             issued_at: None,
             due_at: None,
             paid_at: None,
+            voided_at: None,
+            void_reason: None,
             ..content
         })
     }
@@ -91,6 +100,11 @@ impl Draft {
 }
 
 impl Open {
+    /// As it stands in the register; what is not open is answered with its state.
+    pub fn stored(invoice: Invoice) -> Result<Self, InvoiceState> {
+        if invoice.state == InvoiceState::Open { Ok(Self(invoice)) } else { Err(invoice.state) }
+    }
+
     /// Whether there is nothing to collect.
     pub fn is_settled(&self) -> bool {
         self.0.amount_due.is_zero()
@@ -106,9 +120,15 @@ impl Open {
         })
     }
 
-    pub fn void(self) -> Void {
+    pub fn void(self, voiding: Voiding<'_>) -> Void {
         let amount_due = self.0.nothing();
-        Void(Invoice { state: InvoiceState::Void, amount_due, ..self.0 })
+        Void(Invoice {
+            state: InvoiceState::Void,
+            voided_at: Some(Time(voiding.at_ms)),
+            void_reason: Some(voiding.reason.to_owned()),
+            amount_due,
+            ..self.0
+        })
     }
 }
 

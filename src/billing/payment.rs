@@ -11,7 +11,7 @@
 mod amount;
 mod attempt;
 mod collect;
-mod dunning;
+pub(super) mod dunning;
 mod invoice;
 mod keep;
 mod provider;
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::{Accounts, every};
 
 pub use amount::Amount;
+pub(super) use attempt::{is_under_way, withdraw};
 pub use collect::{Collected, Collection, Occasion};
 pub use dunning::RETRY_DAYS;
 pub use keep::KeepError;

@@ -128,6 +128,8 @@ impl Payer {
             issued_at: None,
             due_at: None,
             paid_at: None,
+            voided_at: None,
+            void_reason: None,
         }))
     }
 }

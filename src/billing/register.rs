@@ -59,11 +59,11 @@ impl From<&Invoice> for InvoiceSummary {
 }
 
 const OF_ORGANIZATION: &str = "SELECT invoices.month, invoices.content, invoices.state, invoices.charge,
-        invoices.paid_ms, closings.ledger
+        invoices.paid_ms, closings.ledger, invoices.void_ms, invoices.void_reason
     FROM invoices LEFT JOIN closings ON closings.sequence = invoices.closing
     WHERE invoices.organization = $1 AND invoices.month < $2 ORDER BY invoices.month DESC LIMIT $3";
 const BY_NUMBER: &str = "SELECT invoices.month, invoices.content, invoices.state, invoices.charge,
-        invoices.paid_ms, closings.ledger
+        invoices.paid_ms, closings.ledger, invoices.void_ms, invoices.void_reason
     FROM invoices LEFT JOIN closings ON closings.sequence = invoices.closing
     WHERE invoices.number = $1";
 
@@ -79,6 +79,11 @@ pub async fn by_number(database: &Database, number: &str) -> DatabaseResult<Opti
     database.fetch_optional(BY_NUMBER, values![number]).await?.as_ref().map(read).transpose()
 }
 
+/// [`by_number`], in a change.
+pub async fn read_in(change: &mut Change<'_>, number: &str) -> DatabaseResult<Option<Invoice>> {
+    change.fetch_optional(BY_NUMBER, values![number]).await?.as_ref().map(read).transpose()
+}
+
 fn read(row: &Row) -> DatabaseResult<Invoice> {
     let what = || format!("invoice of {}", row.text(0).unwrap_or_default());
     let mut invoice: Invoice =
@@ -89,6 +94,8 @@ fn read(row: &Row) -> DatabaseResult<Invoice> {
         InvoiceState::Paid | InvoiceState::Void => invoice.nothing(),
     };
     invoice.paid_at = row.optional_integer(4)?.map(Time);
+    invoice.voided_at = row.optional_integer(6)?.map(Time);
+    invoice.void_reason = row.optional_text(7)?.map(str::to_owned);
     if let Some(ledger) = row.optional_text(5)? {
         invoice.ledger = serde_json::from_str(ledger).map_err(|error| unreadable(what(), error))?;
     }
@@ -103,27 +110,43 @@ fn read_decimal(text: &str) -> DatabaseResult<Decimal> {
     Decimal::from_str(text).map_err(|error| unreadable(format!("amount {text}"), error))
 }
 
+/// An invoice of an earlier closing, as a later one sees it.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    pub invoice: Invoice,
+    /// What stands on it counts as not invoiced.
+    pub is_void: bool,
+}
+
 /// What was invoiced earlier to the organizations of a stretch: final invoices of closings before
-/// this one, by organization, without their ledgers.
+/// this one, by organization, without their ledgers. What was voided after this closing still stood.
 pub async fn invoiced_before(
     database: &Database,
     stretch: &Stretch,
     sequence: i64,
-) -> DatabaseResult<HashMap<String, Vec<Invoice>>> {
-    let sql = "SELECT content FROM invoices
+) -> DatabaseResult<HashMap<String, Vec<Earlier>>> {
+    let sql = "SELECT content, CASE WHEN void_after < $3 THEN 1 ELSE 0 END FROM invoices
         WHERE organization >= $1 AND organization <= $2 AND number IS NOT NULL AND closing < $3
         ORDER BY organization, closing";
-    let mut invoices: HashMap<String, Vec<Invoice>> = HashMap::new();
+    let mut invoices: HashMap<String, Vec<Earlier>> = HashMap::new();
     let values = values![stretch.first.as_str(), stretch.last.as_str(), sequence];
     database
         .for_each(sql, values, |row| {
             let invoice: Invoice =
                 serde_json::from_str(row.text(0)?).map_err(|error| unreadable("invoice", error))?;
-            invoices.entry(invoice.organization.clone()).or_default().push(invoice);
+            let earlier = Earlier { is_void: row.flag(1)?, invoice };
+            invoices.entry(earlier.invoice.organization.clone()).or_default().push(earlier);
             Ok(())
         })
         .await?;
     Ok(invoices)
+}
+
+/// The organizations of which an invoice was voided between a closing and the one before it.
+pub async fn voided_before(database: &Database, sequence: i64) -> DatabaseResult<HashSet<String>> {
+    let sql = "SELECT DISTINCT organization FROM invoices WHERE void_after = $1";
+    let rows = database.fetch_all(sql, values![sequence - 1]).await?;
+    rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
 }
 
 /// The invoices of a month, by organization; `only`: of one organization.
@@ -288,9 +311,19 @@ impl Change<'_> {
         if left == credit {
             return Ok(());
         }
+        self.write_credit(&invoice.organization, left).await
+    }
+
+    /// What is left of an organization's credits.
+    pub(super) async fn credit_of(&mut self, organization: &str) -> DatabaseResult<Decimal> {
+        let stretch = Stretch { first: organization.to_owned(), last: organization.to_owned() };
+        Ok(self.credits(&stretch).await?.remove(organization).unwrap_or_default())
+    }
+
+    pub(super) async fn write_credit(&mut self, organization: &str, left: Decimal) -> DatabaseResult<()> {
         let sql = "INSERT INTO invoice_credits (organization, amount) VALUES ($1, $2)
             ON CONFLICT (organization) DO UPDATE SET amount = excluded.amount";
-        self.execute(sql, values![invoice.organization.as_str(), left.to_string()]).await?;
+        self.execute(sql, values![organization, left.to_string()]).await?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 
 use crate::rating::{Currency, TaxRate};
 
+use super::adjustment::Corrected;
 use super::invoice::{Invoice, InvoiceLine, InvoiceLineKind};
 
 #[cfg(test)]
@@ -29,12 +30,12 @@ pub fn own(currency: Currency, rates: &[TaxRate], subtotal: Decimal) -> Option<V
 /// those of the final charges, with one rounding. `taxed` are all tax lines for the month so far.
 pub fn corrections(
     invoice: &Invoice,
-    number: &str,
+    corrected: Corrected<'_>,
     taxed: &[&InvoiceLine],
     invoiced: Decimal,
     now: Decimal,
 ) -> Option<Vec<InvoiceLine>> {
-    let (currency, month) = (invoice.currency, invoice.month);
+    let currency = invoice.currency;
     let more = now.checked_sub(invoiced)?;
     let change = if more.is_sign_negative() { "less" } else { "more" };
     let mut lines = Vec::new();
@@ -44,11 +45,9 @@ pub fn corrections(
         let before = sum(currency, taxed.iter().filter(is_of_rate).copied())?;
         let amount = rate.on(now, currency)?.checked_sub(before)?;
         if !amount.is_zero() {
-            let description = format!(
-                "{beginning}on {} {currency} {change} in {month}, correcting invoice {number}",
-                more.abs()
-            );
-            lines.push(tax_line(amount, description, Some(number.to_owned())));
+            let description =
+                format!("{beginning}on {} {currency} {change} {}", more.abs(), corrected.words());
+            lines.push(tax_line(amount, description, Some(corrected.number.to_owned())));
         }
     }
     Some(lines)

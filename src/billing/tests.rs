@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
-use super::adjustment::adjustments;
+use super::adjustment::{Corrected, adjustments};
 use super::counted::Counted;
 use super::price::Payer;
 use super::{Draft, Invoice, InvoiceLine, InvoiceLineKind, Issue};
@@ -120,7 +120,8 @@ impl Books {
             invoice.lines.iter().filter(|line| line.kind != InvoiceLineKind::Adjustment).collect();
         let book = PriceBook::built_in();
         let now = acme().rate(month(before), book.at(month(before)), &used(before, true)).unwrap();
-        adjustments(invoice.number.as_ref().unwrap(), month(before), &invoiced, &now)
+        let number = invoice.number.as_ref().unwrap();
+        adjustments(Corrected { number, month: month(before), is_void: false }, &invoiced, &now)
     }
 }
 
@@ -183,7 +184,11 @@ proptest! {
                 true => invoiced = now,
                 false => {
                     let lines: Vec<&InvoiceLine> = invoiced.iter().collect();
-                    let late = adjustments("2027-000001", december, &lines, &now);
+                    let late = adjustments(
+                        Corrected { number: "2027-000001", month: december, is_void: false },
+                        &lines,
+                        &now,
+                    );
                     invoiced.extend(late);
                 }
             }

@@ -44,7 +44,9 @@ impl Biller {
         let closing = earlier.swap_remove(own);
         earlier.retain(|other| other.sequence < closing.sequence);
         let ledgers = self.ledgers_of(&closing).await?;
-        let late = Late::find(&self.deployments, earlier, closing.sequence, &ledgers).await?;
+        let late =
+            Late::find(self.accounts.database(), &self.deployments, earlier, closing.sequence, &ledgers)
+                .await?;
         let account = self.accounts.stored_account(&stored.organization).await?;
         let mut payer = Payer { regions: stored.regions, ..Payer::from(&account) };
         // Regions may have changed since.

@@ -1,6 +1,7 @@
 //! `odometer bill`: drafts, finalizes and collects a month's invoices.
 
 mod verify;
+mod void;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ Examples:
   odometer bill --month 2026-11 --dry-run    what would be invoiced; nothing is written
   odometer bill --month 2026-11 --org acme   one organization alone
   odometer bill --verify 2026-000042         compute an invoice again; --recount: from the log too
+  odometer bill --void 2026-000042 --reason \"made for the wrong plan\"
+                                             nobody pays it; the next invoice bills it again
 
 It may be run again at any moment: an organization gets one invoice of a month. Before every region
 has counted the whole month it leaves drafts, which have no number.";
@@ -40,7 +43,7 @@ const SHOWN: usize = 50;
 #[command(after_help = EXAMPLES)]
 pub struct Bill {
     /// The UTC month to bill, such as 2026-11
-    #[arg(long, value_name = "YYYY-MM", required_unless_present = "verify")]
+    #[arg(long, value_name = "YYYY-MM", required_unless_present_any = ["verify", "void"])]
     month: Option<Month>,
     /// One organization alone
     #[arg(long, value_name = "ORG")]
@@ -54,10 +57,20 @@ pub struct Bill {
     /// With --verify: read the log again too, and compare it with what was counted
     #[arg(long, requires = "verify")]
     recount: bool,
+    /// Void an open invoice: nobody pays it, and the next invoice bills again what stood on it
+    #[arg(long, value_name = "NUMBER", requires = "reason",
+        conflicts_with_all = ["month", "org", "dry_run", "verify"])]
+    void: Option<String>,
+    /// With --void: why; the customer reads it
+    #[arg(long, value_name = "TEXT", requires = "void")]
+    reason: Option<String>,
 }
 
 impl Bill {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        if let Some(number) = &self.void {
+            return void::run(context, number, self.reason.as_deref().unwrap_or_default()).await;
+        }
         let collects = !self.dry_run && self.verify.is_none();
         let payments = collects.then(|| context.config.payment_settings()).transpose()?;
         let biller = biller(context).await?;

@@ -2,21 +2,22 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::accounts::{ListQuery, page_of};
-use super::extract::{Path, Query, Readable, quality};
+use super::accounts::{ListQuery, Operating, page_of};
+use super::extract::{Changeable, Json, Path, Query, Readable, quality};
 use super::page::Page;
 use super::{App, Problem};
-use crate::billing::{Invoice, Invoices};
+use crate::billing::{self, Invoice, Invoices, VoidError, VoidOrder};
 use crate::pdf::{self, Recipient};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(invoice))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(invoice)).routes(routes!(void_invoice))
 }
 
 /// The invoices, the latest month first. A month that is not closed yet may have a draft.
@@ -60,7 +61,52 @@ async fn invoice(
     }
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct VoidRequest {
+    /// For the customer too: 1 to 500 characters.
+    #[schema(example = "issued to the wrong organization")]
+    reason: String,
+}
+
+/// Voids an open invoice; one that is void stays as it is. For the operator. Nobody pays it any more,
+/// and the next invoice bills again what stood on it. While a payment of it is under way, it is
+/// refused.
+#[utoipa::path(post, path = "/v1/organizations/{org}/invoices/{number}/void", tag = "billing",
+    request_body = VoidRequest,
+    params(("org" = String, Path, description = "The organization's id, percent-encoded"),
+           ("number" = String, Path, description = "The invoice's number")),
+    responses((status = OK, body = Invoice, description = "It is void"), Problem))]
+async fn void_invoice(
+    State(app): State<App>,
+    Operating(change): Operating,
+    Changeable(organization): Changeable,
+    Path(InvoicePath { number }): Path<InvoicePath>,
+    Json(VoidRequest { reason }): Json<VoidRequest>,
+) -> Result<Answer<Invoice>, Problem> {
+    let order = VoidOrder { number: &number, organization: Some(&organization), reason: &reason };
+    billing::void(&app.accounts, &change, order).await.map(Answer).map_err(|error| app.not_voided(error))
+}
+
 impl App {
+    fn not_voided(&self, error: VoidError) -> Problem {
+        let detail = error.to_string();
+        match error {
+            VoidError::Account(error) => self.refuse(error),
+            VoidError::NotOpen { .. } => {
+                let title = "The invoice is not open";
+                Problem::new(StatusCode::CONFLICT, "invoice-not-open", title, detail)
+            }
+            VoidError::PaymentUnderWay { .. } => {
+                Problem::new(StatusCode::CONFLICT, "conflict", "A payment is under way", detail)
+            }
+            VoidError::Billing(error) => {
+                tracing::error!(%error, "void an invoice");
+                Problem::internal()
+            }
+        }
+    }
+
     pub async fn invoice(&self, organization: &str, number: &str) -> Result<Invoice, Problem> {
         let invoice = Invoices::of(&self.accounts).get(organization, number).await;
         invoice.map_err(|error| self.refuse(error))

@@ -102,7 +102,12 @@ fn recipient_lines(invoice: &Invoice, recipient: Recipient<'_>) -> Vec<String> {
 
 fn facts(invoice: &Invoice) -> Vec<(&'static str, String)> {
     let mut facts = vec![("Month (UTC)", invoice.month.to_string())];
-    let dates = [("Issued", invoice.issued_at), ("Due", invoice.due_at), ("Paid", invoice.paid_at)];
+    let dates = [
+        ("Issued", invoice.issued_at),
+        ("Due", invoice.due_at),
+        ("Paid", invoice.paid_at),
+        ("Void since", invoice.voided_at),
+    ];
     for (label, time) in dates {
         facts.extend(time.map(|time| (label, day(time))));
     }

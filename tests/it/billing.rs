@@ -6,6 +6,7 @@ mod quarter;
 mod regions;
 mod story;
 mod taxes;
+mod voids;
 
 use odometer::accounts::Caller;
 use odometer::billing::{Billed, Biller, Order};

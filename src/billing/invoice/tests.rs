@@ -35,6 +35,8 @@ pub(crate) fn example() -> Invoice {
         issued_at: None,
         due_at: None,
         paid_at: None,
+        voided_at: None,
+        void_reason: None,
     }
 }
 

@@ -215,11 +215,17 @@ pub async fn charge_of(change: &mut Change<'_>, id: &str) -> DatabaseResult<Opti
     change.fetch_optional(sql, values![id]).await?.map(|row| read_charge(&row)).transpose()
 }
 
-/// What was refused before is not asked for again: something else follows it.
-pub async fn forget_refused(change: &mut Change<'_>, invoice: &str) -> DatabaseResult<()> {
+/// What was refused before is not asked for again.
+pub async fn withdraw(change: &mut Change<'_>, invoice: &str) -> DatabaseResult<()> {
     let sql = "UPDATE payment_attempts SET look_again_ms = NULL WHERE invoice = $1 AND state = 'refused'";
     change.execute(sql, values![invoice]).await?;
     Ok(())
+}
+
+/// Whether a payment of the invoice was begun and is not decided.
+pub async fn is_under_way(change: &mut Change<'_>, invoice: &str) -> DatabaseResult<bool> {
+    let sql = "SELECT 1 FROM payment_attempts WHERE invoice = $1 AND state IN ('begun', 'unknown')";
+    Ok(change.fetch_optional(sql, values![invoice]).await?.is_some())
 }
 
 fn read_charge(row: &Row) -> DatabaseResult<Charge> {

@@ -10,7 +10,7 @@ use crate::billing::InvoiceState;
 use crate::clock::{Clock, Time};
 
 use super::Payments;
-use super::attempt::{Decided, Undecided, Verdict, forget_refused};
+use super::attempt::{Decided, Undecided, Verdict, withdraw};
 use super::dunning::{self, Dunning};
 use super::invoice::{Payable, note_collected, settle};
 use super::provider::{Answer, ProviderError};
@@ -215,7 +215,7 @@ impl Payments {
         if invoice.amount.is_some() && method.is_none() && occasion == Occasion::Asked {
             return Ok(Beginning::Ended(Collected::NoPaymentMethod));
         }
-        forget_refused(change, number).await?;
+        withdraw(change, number).await?;
         note_collected(change, number).await?;
         let Some(amount) = invoice.amount else {
             settle(change, number, None).await?;

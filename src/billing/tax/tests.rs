@@ -11,6 +11,10 @@ fn rate(name: &str, percent: &str) -> TaxRate {
     TaxRate { name: name.to_owned(), percent: decimal(percent) }
 }
 
+fn corrected() -> Corrected<'static> {
+    Corrected { number: "2026-000007", month: "2026-11".parse().unwrap(), is_void: false }
+}
+
 fn usd() -> Currency {
     "USD".parse().unwrap()
 }
@@ -42,7 +46,7 @@ fn a_correction_is_taxed_by_the_rates_of_what_it_corrects() {
     let first = own(usd(), &rates, decimal("100.00")).unwrap();
     let invoice = Invoice { taxes: rates, ..example() };
     let taxed: Vec<&InvoiceLine> = first.iter().collect();
-    let lines = corrections(&invoice, "2026-000007", &taxed, decimal("100.00"), decimal("90.00")).unwrap();
+    let lines = corrections(&invoice, corrected(), &taxed, decimal("100.00"), decimal("90.00")).unwrap();
     let told: Vec<_> =
         lines.iter().map(|line| (line.description.as_str(), line.amount.to_string())).collect();
     assert_eq!(
@@ -53,7 +57,7 @@ fn a_correction_is_taxed_by_the_rates_of_what_it_corrects() {
         ]
     );
     assert!(lines.iter().all(|line| line.corrects.as_deref() == Some("2026-000007")));
-    let same = corrections(&invoice, "2026-000007", &taxed, decimal("100.00"), decimal("100.00")).unwrap();
+    let same = corrections(&invoice, corrected(), &taxed, decimal("100.00"), decimal("100.00")).unwrap();
     assert!(same.is_empty(), "{same:?}");
 }
 
@@ -82,7 +86,7 @@ proptest! {
         for cents in &cents[1..] {
             let now = Decimal::new(*cents, 2);
             let taxed: Vec<&InvoiceLine> = lines.iter().collect();
-            let corrected = corrections(&invoice, "2026-000007", &taxed, subtotal, now).unwrap();
+            let corrected = corrections(&invoice, corrected(), &taxed, subtotal, now).unwrap();
             lines.extend(corrected);
             subtotal = now;
         }
