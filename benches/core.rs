@@ -3,9 +3,11 @@
 //!
 //! `cargo bench`; what it measured, on which machine, is in docs/benchmarks.md.
 
+use std::borrow::Cow;
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use odometer::aggregate::{Fold, OpenBlock};
 use odometer::decode::{CompactEvent, Decoded, Decoder, encode_batch};
 use odometer::dedup::{Cache, CacheSettings, Occurrence, Window};
@@ -13,6 +15,7 @@ use odometer::event::{
     Body, Charge, Content, Event, EventId, EventKey, Format, HOUR_MS, Identifier, MeterIndex, NoHeaders,
     Record, Rules, Trace,
 };
+use serde::Deserialize;
 
 /// 2026-11-01T00:00:00Z.
 const MONTH_START_MS: i64 = 1_793_491_200_000;
@@ -57,6 +60,12 @@ fn cloudevent(n: usize) -> Vec<u8> {
         n % 31,
     )
     .into_bytes()
+}
+
+/// A hundred events in one record.
+fn array(n: usize) -> Vec<u8> {
+    let events: Vec<_> = (n * 100..n * 100 + 100).map(cloudevent).collect();
+    [b"[", &events.join(&b","[..])[..], b"]"].concat()
 }
 
 fn kafka_log(n: usize) -> Vec<u8> {
@@ -111,9 +120,111 @@ fn record(value: &[u8], offset: i64) -> Record<'_> {
     }
 }
 
+/// The fields that odometer reads of a CloudEvent, as one would have serde decode them.
+#[derive(Deserialize)]
+struct TypedEvent<'a> {
+    #[serde(borrow)]
+    specversion: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(borrow)]
+    data: TypedData<'a>,
+}
+
+#[derive(Deserialize)]
+struct TypedData<'a> {
+    #[serde(borrow)]
+    service: Option<Cow<'a, str>>,
+    quantity: Option<u64>,
+    #[serde(borrow)]
+    region: Option<Cow<'a, str>>,
+}
+
+/// The same of a gateway's log.
+#[derive(Deserialize)]
+struct TypedLog<'a> {
+    #[serde(borrow)]
+    request: TypedRequest<'a>,
+    started_at: i64,
+    #[serde(borrow)]
+    service: Option<TypedService<'a>>,
+    #[serde(borrow)]
+    konnect: TypedKonnect<'a>,
+}
+
+#[derive(Deserialize)]
+struct TypedRequest<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct TypedService<'a> {
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct TypedKonnect<'a> {
+    #[serde(borrow)]
+    org_id: Cow<'a, str>,
+    #[serde(borrow)]
+    geo: Option<Cow<'a, str>>,
+}
+
+/// A typed value, so that nothing of it is left out.
+trait Typed<'a>: Deserialize<'a> {
+    fn used(&self) -> usize;
+}
+
+impl<'a> Typed<'a> for TypedEvent<'a> {
+    fn used(&self) -> usize {
+        let texts = [&self.specversion, &self.id, &self.source, &self.r#type, &self.subject, &self.time];
+        let data = [self.data.service.as_ref(), self.data.region.as_ref()];
+        texts.iter().map(|text| text.len()).sum::<usize>()
+            + data.iter().flatten().map(|text| text.len()).sum::<usize>()
+            + self.data.quantity.unwrap_or(1) as usize
+    }
+}
+
+impl<'a> Typed<'a> for Vec<TypedEvent<'a>> {
+    fn used(&self) -> usize {
+        self.iter().map(Typed::used).sum()
+    }
+}
+
+impl<'a> Typed<'a> for TypedLog<'a> {
+    fn used(&self) -> usize {
+        let service = self.service.as_ref().and_then(|service| service.id.as_ref());
+        let texts = [Some(&self.request.id), service, Some(&self.konnect.org_id), self.konnect.geo.as_ref()];
+        texts.iter().flatten().map(|text| text.len()).sum::<usize>() + self.started_at as usize
+    }
+}
+
+/// The baseline: the same records decoded and nothing else.
+fn serde_typed<'a, T: Typed<'a>>(group: &mut BenchmarkGroup<'_, WallTime>, values: &'a [Vec<u8>]) {
+    group.bench_function("serde_json typed", |b| {
+        b.iter(|| {
+            values
+                .iter()
+                .map(|value| serde_json::from_slice::<T>(value).expect("sound JSON").used())
+                .fold(0_usize, usize::wrapping_add)
+        });
+    });
+}
+
 fn decode(c: &mut Criterion) {
-    let cases: [(&str, Format, Vec<Vec<u8>>, usize); 3] = [
+    let cases: [(&str, Format, Vec<Vec<u8>>, usize); 4] = [
         ("cloudevents", Format::Cloudevents, (0..EVENTS / 10).map(cloudevent).collect(), 1),
+        ("array", Format::Cloudevents, (0..EVENTS / 1_000).map(array).collect(), 100),
         ("kafka-log", Format::KafkaLog, (0..EVENTS / 10).map(kafka_log).collect(), 1),
         ("batch", Format::Batch, (0..EVENTS / 1_000).map(batch).collect(), 100),
     ];
@@ -137,16 +248,13 @@ fn decode(c: &mut Criterion) {
                     assert_eq!(counted, values.len() * events_each);
                 });
             });
-            if !matches!(format, Format::Batch) {
-                group.bench_function("serde_json::Value", |b| {
-                    b.iter(|| {
-                        for value in values {
-                            black_box(
-                                serde_json::from_slice::<serde_json::Value>(value).expect("sound JSON"),
-                            );
-                        }
-                    });
-                });
+            match format {
+                Format::Cloudevents if *events_each > 1 => {
+                    serde_typed::<Vec<TypedEvent<'_>>>(&mut group, values)
+                }
+                Format::Cloudevents => serde_typed::<TypedEvent<'_>>(&mut group, values),
+                Format::KafkaLog => serde_typed::<TypedLog<'_>>(&mut group, values),
+                Format::Batch => {}
             }
             group.finish();
         }
@@ -242,6 +350,7 @@ fn whole(c: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
+    serde_typed::<TypedEvent<'_>>(&mut group, &values);
     group.finish();
 }
 

@@ -18,6 +18,7 @@ mod kafka_log;
 mod place;
 mod record;
 mod rules;
+mod shapes;
 mod time;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::json::{Kind, Scanner};
 use super::judge::{Data, Envelope, Judge, RawEvent};
 use super::place::Place;
 use super::rules::Locators;
+use super::shapes::Shapes;
 use super::{Decoded, Raw, Visit, record, time};
 use crate::event::{Charge, Headers, Reason, Record, Rules};
 
@@ -30,6 +31,7 @@ pub(super) struct Reader {
     fields: FoundFields,
     /// What `data_base64` holds.
     data: Vec<u8>,
+    shapes: Shapes,
     elements: Vec<Range<usize>>,
     charges: Vec<Charge>,
 }
@@ -86,6 +88,7 @@ impl Reader {
             wanted: Wanted::new(rules, locators),
             fields: FoundFields::default(),
             data: Vec::new(),
+            shapes: Shapes::default(),
             elements: Vec::new(),
             charges: Vec::new(),
         }
@@ -100,7 +103,8 @@ impl Reader {
             return visit(0, Raw::Whole, malformed(detail));
         }
         let mut elements = std::mem::take(&mut self.elements);
-        record::each_object(record.value, &mut elements, &mut |index, raw, text| match text {
+        let value = record::open(record.value, &mut self.shapes, &mut elements);
+        record::each_object(value, &elements, &mut |index, raw, text| match text {
             Ok(text) => self.structured(judge, record, text, &mut |decoded| visit(index, raw, decoded)),
             Err(decoded) => visit(index, raw, decoded),
         });
@@ -114,9 +118,8 @@ impl Reader {
         text: &[u8],
         visit: &mut dyn FnMut(Decoded<'_>),
     ) {
-        let Self { wanted, fields, data, charges, .. } = self;
-        fields.clear(&wanted.tree);
-        if let Err(invalid) = fields.read_event(&wanted.tree, text) {
+        let Self { wanted, fields, shapes, data, charges, .. } = self;
+        if let Err(invalid) = shapes.read_event(&wanted.tree, fields, text) {
             return visit(malformed(format!("not JSON: {invalid}")));
         }
         data.clear();

@@ -59,7 +59,7 @@ impl Tree {
         self.nodes[usize::from(parent.0)].children.iter().copied()
     }
 
-    fn is_leaf(&self, node: Node) -> bool {
+    pub fn is_leaf(&self, node: Node) -> bool {
         self.nodes[usize::from(node.0)].children.is_empty()
     }
 
@@ -118,6 +118,34 @@ enum Slot {
     Twice,
 }
 
+/// The text that values are found in, and its name.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    text: &'a [u8],
+    place: Place,
+}
+
+/// Is told what an event is made of while it is read: every value that was not looked into, and the
+/// edges of the objects that were.
+pub(super) trait Watch {
+    /// `node` is the field that it is, if it is a wanted one.
+    fn value(&mut self, node: Option<Node>, value: Value);
+    fn edge(&mut self, edge: Edge, at: usize);
+}
+
+/// Nobody watches.
+impl Watch for () {
+    fn value(&mut self, _: Option<Node>, _: Value) {}
+    fn edge(&mut self, _: Edge, _: usize) {}
+}
+
+/// Where an object that is looked into starts or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edge {
+    Start(Node),
+    End(Node),
+}
+
 /// The wanted fields of one event at a time. The buffers are kept from event to event.
 #[derive(Debug, Default)]
 pub(super) struct FoundFields {
@@ -134,20 +162,23 @@ impl FoundFields {
         self.copies.clear();
     }
 
-    /// Reads an event that is one JSON object.
-    pub fn read_event(&mut self, tree: &Tree, event: &[u8]) -> Result<(), Invalid> {
-        self.read(tree, ROOT, event, Place::Event)
+    /// Reads an event that is one JSON object. `watch` is told of every value on the way.
+    pub fn read_event(&mut self, tree: &Tree, event: &[u8], watch: &mut impl Watch) -> Result<(), Invalid> {
+        let mut scanner = Scanner::new(event);
+        self.object(tree, ROOT, &mut scanner, Source { text: event, place: Place::Event }, watch)?;
+        scanner.end()
     }
 
     /// Reads an object that came apart from its event as if it stood at `node`.
     pub fn read_data(&mut self, tree: &Tree, node: Node, data: &[u8]) -> Result<(), Invalid> {
-        self.read(tree, node, data, Place::Data)
+        let mut scanner = Scanner::new(data);
+        self.object(tree, node, &mut scanner, Source { text: data, place: Place::Data }, &mut ())?;
+        scanner.end()
     }
 
-    fn read(&mut self, tree: &Tree, node: Node, text: &[u8], place: Place) -> Result<(), Invalid> {
-        let mut scanner = Scanner::new(text);
-        self.object(tree, node, &mut scanner, text, place)?;
-        scanner.end()
+    /// Whether any field is there more than once.
+    pub fn any_twice(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot, Slot::Twice))
     }
 
     /// Forgets what was found below `node`.
@@ -179,25 +210,29 @@ impl FoundFields {
         tree: &Tree,
         parent: Node,
         scanner: &mut Scanner<'_>,
-        text: &[u8],
-        place: Place,
+        source: Source<'_>,
+        watch: &mut impl Watch,
     ) -> Result<(), Invalid> {
         scanner.members(|scanner, key| {
-            let Some(node) = self.wanted(tree, parent, key, text) else {
-                return scanner.value().map(drop);
+            let Some(node) = self.wanted(tree, parent, key, source.text) else {
+                watch.value(None, scanner.value()?);
+                return Ok(());
             };
             if !matches!(self.slots[usize::from(node.0)], Slot::Empty) {
                 self.mark_twice(tree, node);
                 return scanner.value().map(drop);
             }
-            let value = if scanner.next_byte() == Some(b'{') && !tree.is_leaf(node) {
-                let start = scanner.position();
-                self.object(tree, node, scanner, text, place)?;
-                Value { kind: Kind::Object, start, end: scanner.position(), escaped: false }
+            if scanner.next_byte() == Some(b'{') && !tree.is_leaf(node) {
+                self.open(node, scanner.position(), source);
+                watch.edge(Edge::Start(node), scanner.position());
+                self.object(tree, node, scanner, source, watch)?;
+                self.close(node, scanner.position());
+                watch.edge(Edge::End(node), scanner.position());
             } else {
-                scanner.value()?
-            };
-            self.put(node, value, text, place);
+                let value = scanner.value()?;
+                self.put(node, value, source);
+                watch.value(Some(node), value);
+            }
             Ok(())
         })
     }
@@ -212,15 +247,41 @@ impl FoundFields {
         tree.child(parent, self.key.as_bytes())
     }
 
-    fn put(&mut self, node: Node, mut value: Value, text: &[u8], mut place: Place) {
+    /// Puts a value of the event's text in the place of `node`.
+    pub fn put_value(&mut self, node: Node, value: Value, event: &[u8]) {
+        self.put(node, value, Source { text: event, place: Place::Event });
+    }
+
+    /// An object whose fields are wanted starts or ends at this place of the event's text.
+    pub fn put_edge(&mut self, edge: Edge, at: usize, event: &[u8]) {
+        match edge {
+            Edge::Start(node) => self.open(node, at, Source { text: event, place: Place::Event }),
+            Edge::End(node) => self.close(node, at),
+        }
+    }
+
+    fn put(&mut self, node: Node, value: Value, source: Source<'_>) {
+        let mut found = Found { value, place: source.place };
         if value.escaped {
             let start = self.copies.len();
-            if json::unescape(&text[value.start..value.end], &mut self.copies).is_some() {
-                value = Value { kind: Kind::String, start, end: self.copies.len(), escaped: false };
-                place = Place::Copy;
+            if json::unescape(&source.text[value.start..value.end], &mut self.copies).is_some() {
+                let value = Value { kind: Kind::String, start, end: self.copies.len(), escaped: false };
+                found = Found { value, place: Place::Copy };
             }
         }
-        self.slots[usize::from(node.0)] = Slot::Once(Found { value, place });
+        self.slots[usize::from(node.0)] = Slot::Once(found);
+    }
+
+    /// Its end is known when it is closed.
+    fn open(&mut self, node: Node, start: usize, source: Source<'_>) {
+        let value = Value { kind: Kind::Object, start, end: start, escaped: false };
+        self.slots[usize::from(node.0)] = Slot::Once(Found { value, place: source.place });
+    }
+
+    fn close(&mut self, node: Node, end: usize) {
+        if let Slot::Once(found) = &mut self.slots[usize::from(node.0)] {
+            found.value.end = end;
+        }
     }
 
     /// Whatever is below a field that is there twice is there twice too.

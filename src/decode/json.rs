@@ -65,7 +65,11 @@ pub(super) struct Value {
 
 impl<'a> Scanner<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self::starting_at(bytes, 0)
+    }
+
+    pub fn starting_at(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
     }
 
     /// The first byte of what comes next, after white space.
@@ -77,6 +81,12 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         }
         None
+    }
+
+    /// Goes on at a later place, up to which the text is known to be sound.
+    pub fn go_on_at(&mut self, at: usize) {
+        debug_assert!((self.at..=self.bytes.len()).contains(&at), "never back, never beyond the end");
+        self.at = at;
     }
 
     /// Skips one value, however deep.
@@ -134,6 +144,19 @@ impl<'a> Scanner<'a> {
             None => Ok(()),
             Some(_) => Err(self.invalid("the end")),
         }
+    }
+
+    /// What was not read yet.
+    pub fn bytes_ahead(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// Passes over exactly these bytes, if they are what comes next.
+    pub fn pass(&mut self, run: &[u8]) -> bool {
+        let next = self.at.checked_add(run.len()).and_then(|end| self.bytes.get(self.at..end));
+        let found = next.is_some_and(|next| text::same(next, run));
+        self.at += if found { run.len() } else { 0 };
+        found
     }
 
     /// Where the reader stands.
@@ -267,9 +290,14 @@ impl<'a> Scanner<'a> {
 
     /// Stands on the opening quote.
     fn string(&mut self) -> Result<Value, Invalid> {
-        let start = self.at + 1;
+        self.at += 1;
+        self.rest_of_string()
+    }
+
+    /// Stands behind the opening quote; reads to behind the closing one.
+    pub fn rest_of_string(&mut self) -> Result<Value, Invalid> {
+        let start = self.at;
         let mut escaped = false;
-        self.at = start;
         loop {
             self.at += text::plain_length(&self.bytes[self.at..]);
             match self.bytes.get(self.at) {

@@ -8,6 +8,7 @@ use super::json::{Kind, Scanner};
 use super::judge::{Envelope, Judge, RawRequest};
 use super::place::Place;
 use super::rules::Locators;
+use super::shapes::Shapes;
 use super::{Decoded, Visit, record};
 use crate::event::{Charge, Reason, Record, Rules};
 
@@ -25,6 +26,7 @@ pub(super) struct Reader {
     /// Of the configured meters, in order.
     values: Vec<Option<Node>>,
     fields: FoundFields,
+    shapes: Shapes,
     elements: Vec<Range<usize>>,
     charges: Vec<Charge>,
 }
@@ -41,6 +43,7 @@ impl Reader {
             values: rules.meters.iter().map(|meter| Some(tree.want(meter.value.as_deref()?))).collect(),
             tree,
             fields: FoundFields::default(),
+            shapes: Shapes::default(),
             elements: Vec::new(),
             charges: Vec::new(),
         }
@@ -48,7 +51,8 @@ impl Reader {
 
     pub fn decode(&mut self, judge: &Judge, record: &Record<'_>, visit: Visit<'_>) {
         let mut elements = std::mem::take(&mut self.elements);
-        record::each_object(record.value, &mut elements, &mut |index, raw, text| match text {
+        let value = record::open(record.value, &mut self.shapes, &mut elements);
+        record::each_object(value, &elements, &mut |index, raw, text| match text {
             Ok(text) => self.event(judge, record, text, &mut |decoded| visit(index, raw, decoded)),
             Err(decoded) => visit(index, raw, decoded),
         });
@@ -56,8 +60,7 @@ impl Reader {
     }
 
     fn event(&mut self, judge: &Judge, record: &Record<'_>, text: &[u8], visit: &mut dyn FnMut(Decoded<'_>)) {
-        self.fields.clear(&self.tree);
-        if let Err(invalid) = self.fields.read_event(&self.tree, text) {
+        if let Err(invalid) = self.shapes.read_event(&self.tree, &mut self.fields, text) {
             let detail = format!("not JSON: {invalid}").into();
             return visit(Decoded::Rejected { reason: Reason::Malformed, detail });
         }

@@ -3,37 +3,67 @@
 use std::ops::Range;
 
 use super::json::Scanner;
+use super::shapes::Shapes;
 use super::{Decoded, Raw};
 use crate::event::{Ignored, Reason};
 
 /// Gets each event's position, its part of the record, and its JSON text or what became of it.
 type One<'o> = &'o mut dyn FnMut(u32, Raw<'_>, Result<&[u8], Decoded<'static>>);
 
-/// Gives each event's own JSON text, from `{` to `}`, or what became of it without a look inside.
-/// A single object is not checked any further; an array is valid JSON to its end. `elements` is
-/// a buffer.
-pub(super) fn each_object(value: Option<&[u8]>, elements: &mut Vec<Range<usize>>, one: One<'_>) {
-    let Some(value) = value else {
-        return one(0, Raw::Whole, Err(malformed("the record has no value")));
-    };
+/// What a record's value is, seen from outside.
+pub(super) enum Value<'v> {
+    /// A single object, which is not checked any further.
+    Object(&'v [u8]),
+    /// Valid JSON to its end; the elements are in the buffer.
+    Array(&'v [u8]),
+}
+
+/// Looks at the value from outside. `elements` is a buffer; `shapes` help to find where they end.
+pub(super) fn open<'v>(
+    value: Option<&'v [u8]>,
+    shapes: &mut Shapes,
+    elements: &mut Vec<Range<usize>>,
+) -> Result<Value<'v>, Decoded<'static>> {
+    let value = value.ok_or_else(|| malformed("the record has no value"))?;
     let mut scanner = Scanner::new(value);
     match scanner.next_byte() {
-        Some(b'{') => one(0, Raw::Whole, Ok(without_trailing_space(&value[scanner.position()..]))),
-        Some(b'[') => match split(scanner, elements) {
-            Err(invalid) => one(0, Raw::Whole, Err(malformed(format!("not JSON: {invalid}")))),
-            Ok(()) if elements.is_empty() => one(0, Raw::Whole, Err(Decoded::Ignored(Ignored::Empty))),
-            Ok(()) => each_element(value, elements, one),
-        },
-        _ => one(0, Raw::Whole, Err(malformed("neither a JSON object nor an array of them"))),
+        Some(b'{') => Ok(Value::Object(without_trailing_space(&value[scanner.position()..]))),
+        Some(b'[') => {
+            split(value, scanner, shapes, elements)
+                .map_err(|invalid| malformed(format!("not JSON: {invalid}")))?;
+            if elements.is_empty() { Err(Decoded::Ignored(Ignored::Empty)) } else { Ok(Value::Array(value)) }
+        }
+        _ => Err(malformed("neither a JSON object nor an array of them")),
     }
 }
 
-fn split(mut scanner: Scanner<'_>, elements: &mut Vec<Range<usize>>) -> Result<(), super::json::Invalid> {
+/// Gives each event's own JSON text, from `{` to `}`, or what became of it without a look inside.
+pub(super) fn each_object(
+    value: Result<Value<'_>, Decoded<'static>>,
+    elements: &[Range<usize>],
+    one: One<'_>,
+) {
+    match value {
+        Err(decoded) => one(0, Raw::Whole, Err(decoded)),
+        Ok(Value::Object(text)) => one(0, Raw::Whole, Ok(text)),
+        Ok(Value::Array(value)) => each_element(value, elements, one),
+    }
+}
+
+fn split(
+    value: &[u8],
+    mut scanner: Scanner<'_>,
+    shapes: &mut Shapes,
+    elements: &mut Vec<Range<usize>>,
+) -> Result<(), super::json::Invalid> {
     elements.clear();
     scanner.elements(|scanner| {
         scanner.next_byte();
         let start = scanner.position();
-        scanner.value()?;
+        match shapes.end_of(value, start) {
+            Some(end) => scanner.go_on_at(end),
+            None => drop(scanner.value()?),
+        }
         elements.push(start..scanner.position());
         Ok(())
     })?;

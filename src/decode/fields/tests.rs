@@ -9,7 +9,7 @@ fn read(path: &str, event: &[u8]) -> Field<String> {
     let node = tree.want(path);
     let mut fields = FoundFields::default();
     fields.clear(&tree);
-    fields.read_event(&tree, event).expect("valid JSON");
+    fields.read_event(&tree, event, &mut ()).expect("valid JSON");
     View { fields: &fields, event, data: &[] }.text(node).and_then(|text| Some(text.to_owned()))
 }
 

@@ -1,6 +1,8 @@
 //! What is inside a string's quotes.
 
 const WORD: usize = 8;
+/// Bytes that one vector instruction takes.
+const VECTOR: usize = 16;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
@@ -8,7 +10,13 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 /// control character.
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let mut length = 0;
-    while let Some(word) = bytes.get(length..).and_then(|rest| rest.first_chunk::<WORD>()) {
+    while let Some(vector) = bytes.get(length..).and_then(|rest| rest.first_chunk::<VECTOR>()) {
+        if let Some(at) = first_special(vector) {
+            return length + at;
+        }
+        length += VECTOR;
+    }
+    if let Some(word) = bytes.get(length..).and_then(|rest| rest.first_chunk::<WORD>()) {
         let found = special(u64::from_le_bytes(*word));
         if found != 0 {
             return length + found.trailing_zeros() as usize / 8;
@@ -17,6 +25,58 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
     }
     let rest = bytes.get(length..).unwrap_or_default();
     length + rest.iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn first_special(bytes: &[u8; VECTOR]) -> Option<usize> {
+    // SAFETY: every x86-64 processor has SSE2, and the function needs nothing else.
+    let found = unsafe { special_of_vector(u128::from_le_bytes(*bytes)) };
+    (found != 0).then(|| found.trailing_zeros() as usize)
+}
+
+/// A bit for each byte that is `"`, `\` or below 0x20.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+fn special_of_vector(bytes: u128) -> u32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+    };
+    let bytes = _mm_set_epi64x((bytes >> 64) as i64, bytes as i64);
+    let equals = |byte: u8| _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte as i8));
+    let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(equals(b'"'), equals(b'\\')), control)) as u32
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn first_special(bytes: &[u8; VECTOR]) -> Option<usize> {
+    let (words, _) = bytes.as_chunks::<WORD>();
+    let mut found = words.iter().map(|word| special(u64::from_le_bytes(*word)));
+    let at = found.by_ref().position(|found| found != 0)?;
+    let word = special(u64::from_le_bytes(words[at]));
+    Some(at * WORD + word.trailing_zeros() as usize / 8)
+}
+
+/// Whether two slices of one length are equal: they are short, so a call of the C library costs more
+/// than it saves.
+#[inline]
+pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+    if let Some(equal) = same_in_chunks::<VECTOR>(one, other) {
+        return equal;
+    }
+    if let Some(equal) = same_in_chunks::<WORD>(one, other) {
+        return equal;
+    }
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one == other)
+}
+
+/// `None` where they are shorter than a chunk. The last chunk overlaps the one before it.
+#[inline]
+fn same_in_chunks<const N: usize>(one: &[u8], other: &[u8]) -> Option<bool> {
+    let last = (one.last_chunk::<N>()?, other.last_chunk::<N>()?);
+    let (one_chunks, _) = one.as_chunks::<N>();
+    let (other_chunks, _) = other.as_chunks::<N>();
+    let all = one_chunks.iter().zip(other_chunks).all(|(one, other)| one == other);
+    Some(all && last.0 == last.1 && one.len() == other.len())
 }
 
 /// The high bit of each byte that is `"`, `\` or below 0x20; bits after the first may be wrong,
