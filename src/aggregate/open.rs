@@ -1,38 +1,32 @@
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::RawEntryMut;
-use xxhash_rust::xxh3::Xxh3Builder;
-
 use super::rows::{CountRow, Fold, ServiceRow, Tally};
 use crate::event::{Body, DeadLetter, Event, EventId, Ignored, MeterIndex, Outcome, Reason, Trace};
+
+mod counts;
+mod names;
 
 #[cfg(test)]
 mod tests;
 
+use counts::{Bucket, Counts};
+use names::{Organizations, Regions};
+
 /// What a lane has counted since its last block. One thread writes it; finishing takes it whole, and
 /// counting goes on in a new one.
+#[derive(Default)]
 pub struct OpenBlock {
-    /// Organizations of this block, by name; the number is an index into `names`.
-    organizations: HashMap<Box<str>, u32, Xxh3Builder>,
-    /// Regions of this block, likewise.
-    regions: HashMap<Box<str>, u32, Xxh3Builder>,
-    counts: HashMap<CountKey, u128, Xxh3Builder>,
+    /// Each with its current count, so that an event touches one place of memory in the ordinary case.
+    organizations: Organizations,
+    regions: Regions,
+    /// All other counts.
+    others: Counts,
     services: Vec<ServiceRow>,
     outcomes: Outcomes,
     dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
     digest: u128,
     times: Option<(i64, i64)>,
-    name_bytes: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct CountKey {
-    organization: u32,
-    hour: u32,
-    meter: MeterIndex,
-    region: u32,
 }
 
 /// Outcomes of a block's events, with the reasons.
@@ -64,39 +58,31 @@ pub struct Contents {
     pub times: Option<(i64, i64)>,
 }
 
-impl Default for OpenBlock {
-    fn default() -> Self {
+impl OpenBlock {
+    /// An empty block that has room for as many names and counts as this one, so that it need not
+    /// grow step by step.
+    pub fn successor(&self) -> Self {
         Self {
-            organizations: HashMap::with_hasher(Xxh3Builder::new()),
-            regions: HashMap::with_hasher(Xxh3Builder::new()),
-            counts: HashMap::with_hasher(Xxh3Builder::new()),
-            services: Vec::new(),
-            outcomes: Outcomes::default(),
-            dead_letters: Vec::new(),
-            dead_letter_bytes: 0,
-            digest: 0,
-            times: None,
-            name_bytes: 0,
+            organizations: Organizations::with_room_for(&self.organizations),
+            others: Counts::with_room_for(&self.others),
+            ..Self::default()
         }
     }
-}
 
-impl OpenBlock {
     /// Counts an event that no earlier one has made a duplicate. `fold` says how a meter adds up.
     pub fn count(&mut self, event: &Event<'_>, trace: Trace, fold: impl Fn(MeterIndex) -> Fold) {
         match &event.body {
             Body::Usage(charges) => {
-                let names = &mut self.name_bytes;
-                let organization = number_of(&mut self.organizations, event.organization, names);
-                let region = number_of(&mut self.regions, event.region, names);
-                let hour = event.hour();
+                let (hour, region) = (event.hour(), self.regions.number(event.region));
                 for charge in *charges {
-                    let key = CountKey { organization, hour, meter: charge.meter, region };
-                    let value = self.counts.entry(key).or_default();
-                    *value = match fold(charge.meter) {
-                        Fold::Sum => *value + u128::from(charge.quantity),
-                        Fold::Max => (*value).max(u128::from(charge.quantity)),
-                    };
+                    let bucket = Bucket { hour, region, meter: charge.meter };
+                    self.organizations.add(
+                        event.organization,
+                        bucket,
+                        charge.quantity,
+                        || fold(charge.meter),
+                        &mut self.others,
+                    );
                 }
             }
             Body::Service(change) => self.services.push(ServiceRow {
@@ -141,8 +127,8 @@ impl OpenBlock {
 
     /// Roughly how much memory the block holds, in bytes.
     pub fn bytes(&self) -> usize {
-        // A key and its value of 16 bytes each and the map's own share; names twice; a service row.
-        self.counts.len() * 48 + self.name_bytes * 2 + self.services.len() * 320 + self.dead_letter_bytes
+        let counts = self.organizations.bytes() + self.regions.bytes() + self.others.bytes();
+        counts + self.services.len() * 320 + self.dead_letter_bytes
     }
 
     pub fn is_empty(&self) -> bool {
@@ -151,23 +137,25 @@ impl OpenBlock {
 
     /// Ends the block. `meters` are those of its rules.
     pub fn finish(self, meters: &[MeterName]) -> Contents {
-        let organizations = by_number(&self.organizations);
-        let regions = by_number(&self.regions);
-        let mut counts: Vec<CountRow> = self
-            .counts
-            .iter()
-            .map(|(key, value)| {
-                let meter = &meters[usize::from(key.meter.0)];
-                CountRow {
-                    organization: organizations[key.organization as usize].to_owned(),
-                    meter: meter.name.clone(),
-                    region: regions[key.region as usize].to_owned(),
-                    hour: key.hour,
-                    fold: meter.fold,
-                    value: *value,
-                }
-            })
-            .collect();
+        let mut names = vec![""; self.organizations.len()];
+        let mut counts = Vec::new();
+        let row = |organization: &str, bucket: Bucket, value| {
+            let meter = &meters[usize::from(bucket.meter.0)];
+            CountRow {
+                organization: organization.to_owned(),
+                meter: meter.name.clone(),
+                region: self.regions.name(bucket.region).unwrap_or_default().to_owned(),
+                hour: bucket.hour,
+                fold: meter.fold,
+                value,
+            }
+        };
+        for organization in self.organizations.each() {
+            names[organization.number() as usize] = &organization.name;
+            counts.push(row(&organization.name, organization.bucket, organization.value));
+        }
+        let others = self.others.each();
+        counts.extend(others.map(|(number, bucket, value)| row(names[number as usize], bucket, value)));
         counts.sort_unstable();
         Contents {
             counts,
@@ -178,27 +166,6 @@ impl OpenBlock {
             times: self.times,
         }
     }
-}
-
-/// The name's number within the block; a new name gets the next.
-fn number_of(numbers: &mut HashMap<Box<str>, u32, Xxh3Builder>, name: &str, bytes: &mut usize) -> u32 {
-    let next = u32::try_from(numbers.len()).expect("a block is cut long before 2^32 names");
-    match numbers.raw_entry_mut().from_key(name) {
-        RawEntryMut::Occupied(entry) => *entry.get(),
-        RawEntryMut::Vacant(entry) => {
-            *bytes += name.len() + 48;
-            entry.insert(name.into(), next);
-            next
-        }
-    }
-}
-
-fn by_number(numbers: &HashMap<Box<str>, u32, Xxh3Builder>) -> Vec<&str> {
-    let mut names = vec![""; numbers.len()];
-    for (name, number) in numbers {
-        names[*number as usize] = name;
-    }
-    names
 }
 
 impl Outcomes {

@@ -39,6 +39,16 @@ pub enum Fold {
     Max,
 }
 
+impl Fold {
+    #[inline]
+    pub fn join(self, one: u128, other: u128) -> u128 {
+        match self {
+            Self::Sum => one + other,
+            Self::Max => one.max(other),
+        }
+    }
+}
+
 /// One block's usage of one (organization, meter, region, hour).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CountRow {

@@ -7,13 +7,14 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::fields::{Field, FoundFields, Node, Tree, View};
+use super::fields::{Field, FoundFields, Node, Text, Tree, View};
 use super::json::{Kind, Scanner};
 use super::judge::{Data, Envelope, Judge, RawEvent};
 use super::place::Place;
 use super::rules::Locators;
 use super::shapes::Shapes;
-use super::{Decoded, Raw, Visit, record, time};
+use super::time::Times;
+use super::{Decoded, Raw, Visit, record};
 use crate::event::{Charge, Headers, Reason, Record, Rules};
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub(super) struct Reader {
     wanted: Wanted,
     fields: FoundFields,
+    times: Times,
     /// What `data_base64` holds.
     data: Vec<u8>,
     shapes: Shapes,
@@ -87,6 +89,7 @@ impl Reader {
         Self {
             wanted: Wanted::new(rules, locators),
             fields: FoundFields::default(),
+            times: Times::default(),
             data: Vec::new(),
             shapes: Shapes::default(),
             elements: Vec::new(),
@@ -98,14 +101,19 @@ impl Reader {
         if is_binary(record.headers) {
             return self.binary(judge, record, &mut |decoded| visit(0, Raw::Whole, decoded));
         }
-        if let Err(error) = std::str::from_utf8(record.value.unwrap_or_default()) {
-            let detail = format!("not JSON: no UTF-8 from byte {} on", error.valid_up_to());
-            return visit(0, Raw::Whole, malformed(detail));
-        }
+        let text = match std::str::from_utf8(record.value.unwrap_or_default()) {
+            Ok(text) => text,
+            Err(error) => {
+                let detail = format!("not JSON: no UTF-8 from byte {} on", error.valid_up_to());
+                return visit(0, Raw::Whole, malformed(detail));
+            }
+        };
         let mut elements = std::mem::take(&mut self.elements);
         let value = record::open(record.value, &mut self.shapes, &mut elements);
-        record::each_object(value, &elements, &mut |index, raw, text| match text {
-            Ok(text) => self.structured(judge, record, text, &mut |decoded| visit(index, raw, decoded)),
+        record::each_object(value, &elements, &mut |index, raw, range| match range {
+            Ok(range) => {
+                self.structured(judge, record, &text[range], &mut |decoded| visit(index, raw, decoded))
+            }
             Err(decoded) => visit(index, raw, decoded),
         });
         self.elements = elements;
@@ -115,15 +123,15 @@ impl Reader {
         &mut self,
         judge: &Judge,
         record: &Record<'_>,
-        text: &[u8],
+        text: &str,
         visit: &mut dyn FnMut(Decoded<'_>),
     ) {
-        let Self { wanted, fields, shapes, data, charges, .. } = self;
-        if let Err(invalid) = shapes.read_event(&wanted.tree, fields, text) {
+        let Self { wanted, fields, times, shapes, data, charges, .. } = self;
+        if let Err(invalid) = shapes.read_event(&wanted.tree, fields, text.as_bytes()) {
             return visit(malformed(format!("not JSON: {invalid}")));
         }
         data.clear();
-        let view = View { fields, event: text, data: &[] };
+        let view = View { fields, event: Text::Utf8(text), data: &[] };
         let inline = match view.value(wanted.data) {
             Field::Absent => Data::Absent,
             Field::Found((Kind::Object, _)) => Data::Object,
@@ -137,12 +145,12 @@ impl Reader {
             Field::Found(_) | Field::Wrong => Data::Broken("data_base64 is no base64 text"),
             Field::Twice => Data::Broken("data_base64 is there twice"),
         };
-        let view = View { fields, event: text, data };
-        visit(wanted.judge(judge, record, view, encoded, charges));
+        let view = View { fields, event: Text::Utf8(text), data };
+        visit(wanted.judge(judge, record, view, encoded, times, charges));
     }
 
     fn binary(&mut self, judge: &Judge, record: &Record<'_>, visit: &mut dyn FnMut(Decoded<'_>)) {
-        let Self { wanted, fields, charges, .. } = self;
+        let Self { wanted, fields, times, charges, .. } = self;
         fields.clear(&wanted.tree);
         record.headers.each(&mut |name, value| {
             let node = attribute(name).and_then(|name| wanted.tree.top_ignoring_case(name));
@@ -152,8 +160,8 @@ impl Reader {
         });
         let value = record.value.unwrap_or_default();
         let data = wanted.detached(fields, value);
-        let view = View { fields, event: &[], data: value };
-        visit(wanted.judge(judge, record, view, data, charges));
+        let view = View { fields, event: Text::Bytes(&[]), data: value };
+        visit(wanted.judge(judge, record, view, data, times, charges));
     }
 }
 
@@ -184,6 +192,7 @@ impl Wanted {
         record: &Record<'a>,
         view: View<'a>,
         data: Data,
+        times: &mut Times,
         charges: &'a mut Vec<Charge>,
     ) -> Decoded<'a> {
         let raw = RawEvent {
@@ -191,7 +200,7 @@ impl Wanted {
                 organization: self.organization.read(record, view),
                 region: self.region.read(record, view),
                 id: view.text(self.id),
-                time_ms: view.text(self.time).and_then(time::parse),
+                time_ms: view.text(self.time).and_then(|text| times.parse(text)),
                 recorded_ms: record.timestamp_ms,
             },
             specversion: view.text(self.specversion),

@@ -248,6 +248,7 @@ impl FoundFields {
     }
 
     /// Puts a value of the event's text in the place of `node`.
+    #[inline]
     pub fn put_value(&mut self, node: Node, value: Value, event: &[u8]) {
         self.put(node, value, Source { text: event, place: Place::Event });
     }
@@ -261,15 +262,20 @@ impl FoundFields {
     }
 
     fn put(&mut self, node: Node, value: Value, source: Source<'_>) {
-        let mut found = Found { value, place: source.place };
-        if value.escaped {
-            let start = self.copies.len();
-            if json::unescape(&source.text[value.start..value.end], &mut self.copies).is_some() {
-                let value = Value { kind: Kind::String, start, end: self.copies.len(), escaped: false };
-                found = Found { value, place: Place::Copy };
-            }
-        }
+        let found =
+            if value.escaped { self.unescaped(value, source) } else { Found { value, place: source.place } };
         self.slots[usize::from(node.0)] = Slot::Once(found);
+    }
+
+    fn unescaped(&mut self, value: Value, source: Source<'_>) -> Found {
+        let start = self.copies.len();
+        match json::unescape(&source.text[value.start..value.end], &mut self.copies) {
+            None => Found { value, place: source.place },
+            Some(()) => Found {
+                value: Value { kind: Kind::String, start, end: self.copies.len(), escaped: false },
+                place: Place::Copy,
+            },
+        }
     }
 
     /// Its end is known when it is closed.
@@ -293,11 +299,18 @@ impl FoundFields {
     }
 }
 
+/// An event's JSON text, and whether all of it is known to be UTF-8.
+#[derive(Clone, Copy)]
+pub(super) enum Text<'a> {
+    Utf8(&'a str),
+    Bytes(&'a [u8]),
+}
+
 /// The found fields, with the texts that they lie in.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub fields: &'a FoundFields,
-    pub event: &'a [u8],
+    pub event: Text<'a>,
     pub data: &'a [u8],
 }
 
@@ -308,9 +321,18 @@ impl<'a> View<'a> {
     }
 
     pub fn text(&self, node: Node) -> Field<&'a str> {
-        self.found(node).and_then(|found| {
-            let readable = found.value.kind == Kind::String && !found.value.escaped;
-            std::str::from_utf8(self.bytes(found)).ok().filter(|_| readable)
+        self.found(node).and_then(|Found { value, place }| {
+            if value.kind != Kind::String || value.escaped {
+                return None;
+            }
+            match (place, self.event) {
+                (Place::Event, Text::Utf8(event)) => event.get(value.start..value.end),
+                (Place::Event, Text::Bytes(event)) => {
+                    std::str::from_utf8(&event[value.start..value.end]).ok()
+                }
+                (Place::Data, _) => std::str::from_utf8(&self.data[value.start..value.end]).ok(),
+                (Place::Copy | Place::Header, _) => self.fields.copies.get(value.start..value.end),
+            }
         })
     }
 
@@ -349,7 +371,10 @@ impl<'a> View<'a> {
 
     fn bytes(&self, found: Found) -> &'a [u8] {
         let text = match found.place {
-            Place::Event => self.event,
+            Place::Event => match self.event {
+                Text::Utf8(event) => event.as_bytes(),
+                Text::Bytes(event) => event,
+            },
             Place::Data => self.data,
             Place::Copy | Place::Header => self.fields.copies.as_bytes(),
         };

@@ -152,6 +152,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over exactly these bytes, if they are what comes next.
+    #[inline]
     pub fn pass(&mut self, run: &[u8]) -> bool {
         let next = self.at.checked_add(run.len()).and_then(|end| self.bytes.get(self.at..end));
         let found = next.is_some_and(|next| text::same(next, run));
@@ -162,6 +163,11 @@ impl<'a> Scanner<'a> {
     /// Where the reader stands.
     pub fn position(&self) -> usize {
         self.at
+    }
+
+    /// For a search that has found what it wanted: nothing is wrong, but nothing more is read.
+    pub fn stopped(&self) -> Invalid {
+        self.invalid("nothing more")
     }
 
     fn invalid(&self, expected: &'static str) -> Invalid {
@@ -295,8 +301,20 @@ impl<'a> Scanner<'a> {
     }
 
     /// Stands behind the opening quote; reads to behind the closing one.
+    #[inline]
     pub fn rest_of_string(&mut self) -> Result<Value, Invalid> {
         let start = self.at;
+        self.at += text::plain_length(&self.bytes[start..]);
+        if self.bytes.get(self.at) == Some(&b'"') {
+            let end = self.at;
+            self.at += 1;
+            return Ok(Value { kind: Kind::String, start, end, escaped: false });
+        }
+        self.odd_string(start)
+    }
+
+    /// Stands on the first byte of a string that is not plain.
+    fn odd_string(&mut self, start: usize) -> Result<Value, Invalid> {
         let mut escaped = false;
         loop {
             self.at += text::plain_length(&self.bytes[self.at..]);

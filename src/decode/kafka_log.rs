@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::fields::{Field, FoundFields, Node, Tree, View};
+use super::fields::{Field, FoundFields, Node, Text, Tree, View};
 use super::json::{Kind, Scanner};
 use super::judge::{Envelope, Judge, RawRequest};
 use super::place::Place;
@@ -53,7 +53,10 @@ impl Reader {
         let mut elements = std::mem::take(&mut self.elements);
         let value = record::open(record.value, &mut self.shapes, &mut elements);
         record::each_object(value, &elements, &mut |index, raw, text| match text {
-            Ok(text) => self.event(judge, record, text, &mut |decoded| visit(index, raw, decoded)),
+            Ok(range) => {
+                let text = &record.value.unwrap_or_default()[range];
+                self.event(judge, record, text, &mut |decoded| visit(index, raw, decoded));
+            }
             Err(decoded) => visit(index, raw, decoded),
         });
         self.elements = elements;
@@ -64,7 +67,7 @@ impl Reader {
             let detail = format!("not JSON: {invalid}").into();
             return visit(Decoded::Rejected { reason: Reason::Malformed, detail });
         }
-        let view = View { fields: &self.fields, event: text, data: &[] };
+        let view = View { fields: &self.fields, event: Text::Bytes(text), data: &[] };
         let raw = RawRequest {
             envelope: Envelope {
                 organization: self.organization.read(record, view),
@@ -97,14 +100,16 @@ fn is_routed(kind: Kind, bytes: &[u8]) -> Option<bool> {
     }
 }
 
-/// Whether a valid object has a member that is not null.
+/// Whether a valid object has a member that is not null. Its name and value are looked at again, but
+/// not those behind it.
 fn has_member(object: &[u8]) -> bool {
+    let mut scanner = Scanner::new(object);
     let mut found = false;
-    let valid = Scanner::new(object).members(|scanner, _| {
-        found |= scanner.value()?.kind != Kind::Null;
-        Ok(())
+    let _ = scanner.members(|scanner, _| {
+        found = scanner.value()?.kind != Kind::Null;
+        if found { Err(scanner.stopped()) } else { Ok(()) }
     });
-    valid.is_ok() && found
+    found
 }
 
 fn is_empty_array(array: &[u8]) -> bool {

@@ -7,13 +7,14 @@ use super::shapes::Shapes;
 use super::{Decoded, Raw};
 use crate::event::{Ignored, Reason};
 
-/// Gets each event's position, its part of the record, and its JSON text or what became of it.
-type One<'o> = &'o mut dyn FnMut(u32, Raw<'_>, Result<&[u8], Decoded<'static>>);
+/// Gets each event's position, its part of the record, and where in the value its JSON text is, or
+/// what became of it.
+type One<'o> = &'o mut dyn FnMut(u32, Raw<'_>, Result<Range<usize>, Decoded<'static>>);
 
 /// What a record's value is, seen from outside.
 pub(super) enum Value<'v> {
     /// A single object, which is not checked any further.
-    Object(&'v [u8]),
+    Object(Range<usize>),
     /// Valid JSON to its end; the elements are in the buffer.
     Array(&'v [u8]),
 }
@@ -27,7 +28,7 @@ pub(super) fn open<'v>(
     let value = value.ok_or_else(|| malformed("the record has no value"))?;
     let mut scanner = Scanner::new(value);
     match scanner.next_byte() {
-        Some(b'{') => Ok(Value::Object(without_trailing_space(&value[scanner.position()..]))),
+        Some(b'{') => Ok(Value::Object(scanner.position()..without_trailing_space(value))),
         Some(b'[') => {
             split(value, scanner, shapes, elements)
                 .map_err(|invalid| malformed(format!("not JSON: {invalid}")))?;
@@ -72,19 +73,20 @@ fn split(
 
 fn each_element(value: &[u8], elements: &[Range<usize>], one: One<'_>) {
     for (index, element) in (0_u32..).zip(elements) {
-        let element = &value[element.clone()];
-        let event = match element {
-            [b'{', ..] => Ok(element),
+        let text = &value[element.clone()];
+        let event = match text {
+            [b'{', ..] => Ok(element.clone()),
             _ => Err(malformed("an element of the array is no JSON object")),
         };
-        one(index, Raw::Slice(element), event);
+        one(index, Raw::Slice(text), event);
     }
 }
 
-/// White space as JSON has it: ASCII has more, which is no part of any JSON text.
-fn without_trailing_space(text: &[u8]) -> &[u8] {
+/// Where the text ends before white space as JSON has it: ASCII has more, which is no part of any
+/// JSON text.
+fn without_trailing_space(text: &[u8]) -> usize {
     let spaces = text.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count();
-    &text[..text.len() - spaces]
+    text.len() - spaces
 }
 
 fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Decoded<'static> {

@@ -173,15 +173,15 @@ impl Hole {
     /// most.
     #[inline]
     fn read(self, scanner: &mut Scanner<'_>) -> Option<Value> {
-        let next = || scanner.bytes_ahead().first();
         match self {
-            Self::Text => {}
-            Self::End => return Some(NOTHING),
-            Self::Value if !matches!(next()?, b'"' | b' ' | b'\n' | b'\r' | b'\t') => {}
-            Self::Flat if !matches!(next()?, b'"' | b' ' | b'\n' | b'\r' | b'\t' | b'{') => {}
-            Self::Value | Self::Flat => return None,
+            Self::Text => scanner.rest_of_string().ok(),
+            Self::End => Some(NOTHING),
+            Self::Value | Self::Flat => match scanner.bytes_ahead().first()? {
+                b'"' | b' ' | b'\n' | b'\r' | b'\t' => None,
+                b'{' if self == Self::Flat => None,
+                _ => scanner.value().ok(),
+            },
         }
-        if self == Self::Text { scanner.rest_of_string().ok() } else { scanner.value().ok() }
     }
 }
 

@@ -6,16 +6,35 @@ mod tests;
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// Epoch milliseconds of `2026-11-23T18:00:00.25+01:00`; parts of a millisecond are cut off, so
-/// that an instant never moves to a later month. Second 60 counts as 59: a leap second belongs to
-/// the minute that it ends. `None` where the text is no RFC 3339 time.
-pub(super) fn parse(text: &str) -> Option<i64> {
-    let mut reader = Reader { rest: text.as_bytes() };
-    let day = reader.day()?;
-    reader.one_of(b"Tt")?;
-    let time = reader.time_of_day()?;
-    let offset = reader.offset()?;
-    reader.rest.is_empty().then_some(day * DAY_MS + time - offset)
+/// `2026-11-23T18`.
+const HOUR_LENGTH: usize = 13;
+
+/// Reads times. It remembers the hour of the last one, which most events share.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    /// An hour's text and its start in epoch milliseconds.
+    hour: Option<([u8; HOUR_LENGTH], i64)>,
+}
+
+impl Times {
+    /// Epoch milliseconds of `2026-11-23T18:00:00.25+01:00`; parts of a millisecond are cut off, so
+    /// that an instant never moves to a later month. Second 60 counts as 59: a leap second belongs to
+    /// the minute that it ends. `None` where the text is no RFC 3339 time.
+    pub fn parse(&mut self, text: &str) -> Option<i64> {
+        let (hour, rest) = text.as_bytes().split_first_chunk::<HOUR_LENGTH>()?;
+        let start = match &self.hour {
+            Some((known, start)) if known == hour => *start,
+            _ => {
+                let start = Reader { rest: hour }.hour()?;
+                self.hour = Some((*hour, start));
+                start
+            }
+        };
+        let mut reader = Reader { rest };
+        let time = reader.time_of_hour()?;
+        let offset = reader.offset()?;
+        reader.rest.is_empty().then_some(start + time - offset)
+    }
 }
 
 struct Reader<'a> {
@@ -33,15 +52,22 @@ impl Reader<'_> {
         Some(days_before(year, month) + day - 1)
     }
 
-    /// `18:00:00.25`, in milliseconds.
-    fn time_of_day(&mut self) -> Option<i64> {
+    /// `2026-11-23T18`, in milliseconds since the epoch.
+    fn hour(&mut self) -> Option<i64> {
+        let day = self.day()?;
+        self.one_of(b"Tt")?;
         let hour = self.number(2, 0..=23)?;
+        Some(day * DAY_MS + hour * 60 * MINUTE_MS)
+    }
+
+    /// `:00:00.25`, in milliseconds.
+    fn time_of_hour(&mut self) -> Option<i64> {
         self.one_of(b":")?;
         let minute = self.number(2, 0..=59)?;
         self.one_of(b":")?;
         let second = self.number(2, 0..=60)?.min(59);
         let fraction = if self.one_of(b".").is_some() { self.fraction()? } else { 0 };
-        Some((hour * 60 + minute) * MINUTE_MS + second * 1000 + fraction)
+        Some(minute * MINUTE_MS + second * 1000 + fraction)
     }
 
     /// One or more digits, in milliseconds.

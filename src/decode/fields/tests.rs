@@ -10,7 +10,9 @@ fn read(path: &str, event: &[u8]) -> Field<String> {
     let mut fields = FoundFields::default();
     fields.clear(&tree);
     fields.read_event(&tree, event, &mut ()).expect("valid JSON");
-    View { fields: &fields, event, data: &[] }.text(node).and_then(|text| Some(text.to_owned()))
+    View { fields: &fields, event: Text::Bytes(event), data: &[] }
+        .text(node)
+        .and_then(|text| Some(text.to_owned()))
 }
 
 fn found(text: &str) -> Field<String> {

@@ -8,6 +8,7 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// How many bytes come before the first that ends, escapes or breaks a string: `"`, `\` or a
 /// control character.
+#[inline]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let mut length = 0;
     while let Some(vector) = bytes.get(length..).and_then(|rest| rest.first_chunk::<VECTOR>()) {
@@ -28,6 +29,7 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[inline]
 fn first_special(bytes: &[u8; VECTOR]) -> Option<usize> {
     // SAFETY: every x86-64 processor has SSE2, and the function needs nothing else.
     let found = unsafe { special_of_vector(u128::from_le_bytes(*bytes)) };
@@ -37,6 +39,7 @@ fn first_special(bytes: &[u8; VECTOR]) -> Option<usize> {
 /// A bit for each byte that is `"`, `\` or below 0x20.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse2")]
+#[inline]
 fn special_of_vector(bytes: u128) -> u32 {
     use std::arch::x86_64::{
         _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,

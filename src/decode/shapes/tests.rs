@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::decode::fields::View;
+use crate::decode::fields::{Text, View};
 
 fn tree() -> (Tree, Vec<Node>) {
     let mut tree = Tree::default();
@@ -14,7 +14,7 @@ fn tree() -> (Tree, Vec<Node>) {
 
 /// What is in each wanted place, or where the text is broken.
 fn contents(nodes: &[Node], read: Result<(), Invalid>, fields: &FoundFields, event: &[u8]) -> String {
-    let view = View { fields, event, data: &[] };
+    let view = View { fields, event: Text::Bytes(event), data: &[] };
     let one = |node: &Node| (view.value(*node), view.text(*node), view.integer::<i64>(*node));
     match read {
         Ok(()) => format!("{:?}", nodes.iter().map(one).collect::<Vec<_>>()),

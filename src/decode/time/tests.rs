@@ -3,6 +3,17 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// What a time is doesn't depend on the times before it.
+fn parse(text: &str) -> Option<i64> {
+    let parsed = Times::default().parse(text);
+    let mut times = Times::default();
+    for before in ["", text, "2026-11-23T18:00:00Z", text, text] {
+        let again = times.parse(before);
+        assert!(before != text || again == parsed, "{text:?}");
+    }
+    parsed
+}
+
 #[test]
 fn times_by_cases() {
     let cases = [

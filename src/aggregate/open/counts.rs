@@ -1,0 +1,64 @@
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use crate::aggregate::Fold;
+use crate::event::MeterIndex;
+
+/// What is counted apart of one organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bucket {
+    /// Hours since the epoch.
+    pub hour: u32,
+    pub region: u32,
+    pub meter: MeterIndex,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    organization: u32,
+    bucket: Bucket,
+}
+
+/// The values of buckets that are not their organization's current one.
+#[derive(Default)]
+pub(super) struct Counts {
+    values: HashTable<(Key, u128)>,
+}
+
+impl Counts {
+    pub fn with_room_for(others: &Self) -> Self {
+        Self { values: HashTable::with_capacity(others.values.len()) }
+    }
+
+    pub fn add(&mut self, organization: u32, bucket: Bucket, quantity: u128, fold: Fold) {
+        let key = Key { organization, bucket };
+        match self.values.entry(hash(&key), |(other, _)| *other == key, |(key, _)| hash(key)) {
+            Entry::Occupied(mut entry) => {
+                let value = &mut entry.get_mut().1;
+                *value = fold.join(*value, quantity);
+            }
+            Entry::Vacant(entry) => drop(entry.insert((key, quantity))),
+        }
+    }
+
+    pub fn each(&self) -> impl Iterator<Item = (u32, Bucket, u128)> {
+        self.values.iter().map(|(key, value)| (key.organization, key.bucket, *value))
+    }
+
+    /// In memory, empty places included.
+    pub fn bytes(&self) -> usize {
+        self.values.allocation_size()
+    }
+}
+
+/// Organizations and regions are numbered as they come, so no one can choose keys that collide; a
+/// product of both halves, folded, spreads them well.
+fn hash(key: &Key) -> u64 {
+    /// Digits of π without a meaning.
+    const SEEDS: [u64; 2] = [0x2436_A88A_85A3_08D3, 0x1319_8A2E_0370_7344];
+    let Bucket { hour, region, meter } = key.bucket;
+    let first = u64::from(key.organization) << 32 | u64::from(hour);
+    let second = u64::from(region) << 16 | u64::from(meter.0);
+    let product = u128::from(first ^ SEEDS[0]) * u128::from(second ^ SEEDS[1]);
+    (product >> 64) as u64 ^ product as u64
+}
