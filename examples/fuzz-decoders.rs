@@ -1,5 +1,6 @@
-//! Gives the decoders damaged records for as long as wanted. None may panic, and of every so many
-//! the audit's own decoder must say the same.
+//! Gives the decoders damaged records for as long as wanted. None may panic, a decoder that has read
+//! all records before must say of each what one says that reads everything in full, and of every so
+//! many the audit's own decoder must say the same.
 //!
 //! `cargo run --release --example fuzz-decoders -- --executions 100000000`. A failure prints its seed
 //! and the record; `--seed` repeats the run that starts with it.
@@ -14,8 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use odometer::decode::{Decoded, Decoder};
-use odometer::event::{Format, NoHeaders, Record, Rules};
+use odometer::decode::Decoder;
+use odometer::event::{Format, Rules};
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -23,6 +25,8 @@ use rand_chacha::ChaCha8Rng;
 const COMPARED_ONE_IN: u64 = 64;
 /// Records that are made from one seed.
 const ROUND: u64 = 10_000;
+/// Fixtures of one round.
+const SAMPLES: usize = 8;
 const MOST_BYTES: usize = 4_000;
 /// What damaged JSON is made of.
 const TOKENS: &[&str] = &[
@@ -69,7 +73,7 @@ fn main() -> ExitCode {
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let corpus = corpus();
     let rounds = arguments.executions.div_ceil(ROUND);
-    let (next, is_failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (next, known, is_failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads.unwrap_or_else(cores) {
@@ -80,11 +84,14 @@ fn main() -> ExitCode {
                         return;
                     }
                     let seed = arguments.seed + round;
-                    if std::panic::catch_unwind(|| run_round(seed, &corpus)).is_err() {
-                        is_failed.store(true, Ordering::Relaxed);
-                        eprintln!(
-                            "seed {seed}: repeat it with --seed {seed} --executions {ROUND} --threads 1"
-                        );
+                    match std::panic::catch_unwind(|| run_round(seed, &corpus)) {
+                        Ok(hits) => drop(known.fetch_add(hits, Ordering::Relaxed)),
+                        Err(_) => {
+                            is_failed.store(true, Ordering::Relaxed);
+                            eprintln!(
+                                "seed {seed}: repeat it with --seed {seed} --executions {ROUND} --threads 1"
+                            );
+                        }
                     }
                 }
             });
@@ -94,11 +101,12 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     println!(
-        "{} records over {} rules from seed {} on, one in {COMPARED_ONE_IN} compared with the audit's decoder, \
-         {} s: nothing wrong",
+        "{} damaged records over {} rules from seed {} on, all compared with reading in full ({} events had \
+         a known shape), one in {COMPARED_ONE_IN} with the audit's decoder, {} s: nothing wrong",
         rounds * ROUND,
         compare::all_rules().len(),
         arguments.seed,
+        known.into_inner(),
         began.elapsed().as_secs()
     );
     ExitCode::SUCCESS
@@ -118,19 +126,27 @@ fn corpus() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
         .collect()
 }
 
-fn run_round(seed: u64, corpus: &BTreeMap<&'static str, Vec<Vec<u8>>>) {
+/// How many events had a shape that the decoder knew.
+fn run_round(seed: u64, corpus: &BTreeMap<&'static str, Vec<Vec<u8>>>) -> u64 {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let rules = compare::all_rules();
     let rules = &rules[random.random_range(0..rules.len())];
     let mut decoder = Decoder::new(compare::TOPIC, rules).expect("rules are sound");
-    let samples = &corpus[format_name(rules)];
+    let mut in_full = Decoder::in_full(compare::TOPIC, rules).expect("rules are sound");
+    let mut samples = corpus[format_name(rules)].clone();
+    // Few enough that the decoder gets to know them.
+    samples.shuffle(&mut random);
+    samples.truncate(SAMPLES);
     for number in 0..ROUND {
-        let value = damaged(samples, &mut random);
+        let sample = &samples[random.random_range(0..samples.len())];
+        let value = damaged(sample, &samples, &mut random);
         if number % COMPARED_ONE_IN == 0 {
             compare::agree(rules, Some(&value), Vec::new(), None);
         }
-        decode(&mut decoder, &value);
+        compare::agree_in_full(&mut decoder, &mut in_full, sample, &[]);
+        compare::agree_in_full(&mut decoder, &mut in_full, &value, &[]);
     }
+    decoder.events_of_known_shape()
 }
 
 fn format_name(rules: &Rules) -> &'static str {
@@ -141,28 +157,11 @@ fn format_name(rules: &Rules) -> &'static str {
     }
 }
 
-fn decode(decoder: &mut Decoder, value: &[u8]) {
-    let record = Record {
-        topic: compare::TOPIC,
-        partition: 0,
-        offset: 0,
-        timestamp_ms: None,
-        key: None,
-        value: Some(value),
-        headers: &NoHeaders,
-    };
-    decoder.decode(&record, &mut |index, raw, decoded| {
-        // Whoever is rejected is sent on alone, so that has to work on anything as well.
-        if let Decoded::Rejected { .. } = decoded {
-            std::hint::black_box(raw.encode_alone(&record));
-        }
-        std::hint::black_box(index);
-    });
-}
-
-fn damaged(samples: &[Vec<u8>], random: &mut ChaCha8Rng) -> Vec<u8> {
-    let mut value = samples[random.random_range(0..samples.len())].clone();
-    for _ in 0..random.random_range(1..=6) {
+/// Half of them with one damage: they are the ones that look most like what was read before.
+fn damaged(sample: &[u8], samples: &[Vec<u8>], random: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut value = sample.to_vec();
+    let damages = if random.random() { 1 } else { random.random_range(2..=6) };
+    for _ in 0..damages {
         damage(&mut value, samples, random);
     }
     value.truncate(MOST_BYTES);

@@ -95,11 +95,22 @@ pub type Visit<'v> = &'v mut dyn FnMut(u32, Raw<'_>, Decoded<'_>);
 impl Decoder {
     /// For a topic's records under its rules; `topic` matters to the locators `topic:PATTERN`.
     pub fn new(topic: &str, rules: &Rules) -> Result<Self, InvalidRules> {
+        Self::with_shapes(topic, rules, shapes::Shapes::default())
+    }
+
+    /// Reads every event in full, which defines what any decoder says; for comparing.
+    pub fn in_full(topic: &str, rules: &Rules) -> Result<Self, InvalidRules> {
+        Self::with_shapes(topic, rules, shapes::Shapes::none())
+    }
+
+    fn with_shapes(topic: &str, rules: &Rules, shapes: shapes::Shapes) -> Result<Self, InvalidRules> {
         let locators = rules::Locators::new(topic, rules)?;
         let judge = judge::Judge::new(rules, &locators)?;
         let reader = match rules.format {
-            Format::Cloudevents => Reader::Cloudevents(Box::new(cloudevents::Reader::new(rules, locators))),
-            Format::KafkaLog => Reader::KafkaLog(Box::new(kafka_log::Reader::new(rules, locators))),
+            Format::Cloudevents => {
+                Reader::Cloudevents(Box::new(cloudevents::Reader::new(rules, locators, shapes)))
+            }
+            Format::KafkaLog => Reader::KafkaLog(Box::new(kafka_log::Reader::new(rules, locators, shapes))),
             Format::Batch => Reader::Batch(batch::Reader::new(rules, locators)),
         };
         Ok(Self { judge, reader, largest: rules.max_event_bytes })
@@ -108,6 +119,15 @@ impl Decoder {
     /// `api_calls`, then the configured meters in order: the meter of `MeterIndex(n)` is the n-th.
     pub fn meters(&self) -> &[Meter] {
         self.judge.meters()
+    }
+
+    /// How many events looked so much like earlier ones that their structure was not read again.
+    pub fn events_of_known_shape(&self) -> u64 {
+        match &self.reader {
+            Reader::Cloudevents(reader) => reader.shapes().hits(),
+            Reader::KafkaLog(reader) => reader.shapes().hits(),
+            Reader::Batch(_) => 0,
+        }
     }
 
     /// Every record has at least one event: one without any has an ignored one.

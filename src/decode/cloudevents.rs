@@ -85,16 +85,20 @@ impl Wanted {
 }
 
 impl Reader {
-    pub fn new(rules: &Rules, locators: Locators) -> Self {
+    pub fn new(rules: &Rules, locators: Locators, shapes: Shapes) -> Self {
         Self {
             wanted: Wanted::new(rules, locators),
             fields: FoundFields::default(),
             times: Times::default(),
             data: Vec::new(),
-            shapes: Shapes::default(),
+            shapes,
             elements: Vec::new(),
             charges: Vec::new(),
         }
+    }
+
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     pub fn decode(&mut self, judge: &Judge, record: &Record<'_>, visit: Visit<'_>) {

@@ -7,6 +7,7 @@ use std::fmt;
 mod nesting;
 mod number;
 mod text;
+mod vector;
 
 #[cfg(test)]
 mod tests;

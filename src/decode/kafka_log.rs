@@ -32,7 +32,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub fn new(rules: &Rules, locators: Locators) -> Self {
+    pub fn new(rules: &Rules, locators: Locators, shapes: Shapes) -> Self {
         let mut tree = Tree::default();
         Self {
             id: tree.want("request.id"),
@@ -43,10 +43,14 @@ impl Reader {
             values: rules.meters.iter().map(|meter| Some(tree.want(meter.value.as_deref()?))).collect(),
             tree,
             fields: FoundFields::default(),
-            shapes: Shapes::default(),
+            shapes,
             elements: Vec::new(),
             charges: Vec::new(),
         }
+    }
+
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     pub fn decode(&mut self, judge: &Judge, record: &Record<'_>, visit: Visit<'_>) {

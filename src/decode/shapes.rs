@@ -36,6 +36,8 @@ pub(super) struct Shapes {
     /// The shape of the event before.
     latest: usize,
     trust: Trust,
+    /// Events that had a known shape.
+    hits: u64,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,16 @@ impl Watch for Fill<'_> {
 }
 
 impl Shapes {
+    /// Never knows any shape, so that every event is read in full.
+    pub fn none() -> Self {
+        Self { trust: Trust::never(), ..Self::default() }
+    }
+
+    /// Events that had a known shape.
+    pub fn hits(&self) -> u64 {
+        self.hits
+    }
+
     /// Does what [`FoundFields::read_event`] does, faster where the event has a known shape.
     pub fn read_event(&mut self, tree: &Tree, fields: &mut FoundFields, event: &[u8]) -> Result<(), Invalid> {
         fields.clear(tree);
@@ -114,6 +126,7 @@ impl Shapes {
             return fields.read_event(tree, event, &mut ());
         }
         if self.walk(event, 0, &mut Fill { fields, event }) == Some(event.len()) {
+            self.hits += 1;
             self.trust.note_hit();
             return Ok(());
         }

@@ -8,10 +8,49 @@ use proptest::sample::select;
 pub mod compare;
 mod inputs;
 
-use compare::{agree, all_rules};
+use compare::{agree, agree_in_full, all_rules};
 use inputs::{
     binary_headers, cloudevent, compact, damaged, data, gateway_log, header_values, scalar, text, timestamps,
 };
+use odometer::decode::Decoder;
+
+/// Records one after the other, each as it is and then with a byte changed, put in or taken out.
+fn read_in_a_row(
+    rules: &Rules,
+    values: &[Vec<u8>],
+    changes: &[Change],
+    headers: &[(String, Option<Vec<u8>>)],
+) {
+    let mut decoder = Decoder::new(compare::TOPIC, rules).expect("rules are sound");
+    let mut in_full = Decoder::in_full(compare::TOPIC, rules).expect("rules are sound");
+    for value in values {
+        agree_in_full(&mut decoder, &mut in_full, value, headers);
+    }
+    for (which, at, byte, how) in changes {
+        let mut value = values[which.index(values.len())].clone();
+        let at = at.index(value.len() + 1);
+        match how {
+            0 => value.insert(at, *byte),
+            1 if at < value.len() => value[at] = *byte,
+            2 if at < value.len() => drop(value.remove(at)),
+            3 => value.truncate(at),
+            _ => {}
+        }
+        agree_in_full(&mut decoder, &mut in_full, &value, headers);
+    }
+    assert_eq!(in_full.events_of_known_shape(), 0);
+}
+
+/// Which value, where, what byte, and how.
+type Change = (prop::sample::Index, prop::sample::Index, u8, u8);
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let byte = prop_oneof![select(b"{}[]\",:\\u0e.-+ tn1\x00\x7f\xff".to_vec()), any::<u8>()];
+    proptest::collection::vec(
+        (any::<prop::sample::Index>(), any::<prop::sample::Index>(), byte, 0..6_u8),
+        0..24,
+    )
+}
 
 fn rules_of(format: Format) -> impl Strategy<Value = Rules> {
     select(all_rules().into_iter().filter(|rules| rules.format == format).collect::<Vec<_>>())
@@ -49,6 +88,23 @@ proptest! {
         rules in rules_of(Format::Batch), value in damaged(compact()), headers in header_values(), time in timestamps(),
     ) {
         agree(&rules, Some(&value), headers, time);
+    }
+
+    #[test]
+    fn cloudevents_are_read_alike_whatever_was_read_before(
+        rules in rules_of(Format::Cloudevents),
+        values in proptest::collection::vec(text(cloudevent().boxed()), 1..6), changes in changes(), headers in header_values(),
+    ) {
+        read_in_a_row(&rules, &values, &changes, &headers);
+        read_in_a_row(&rules, &values, &changes, &[]);
+    }
+
+    #[test]
+    fn gateway_logs_are_read_alike_whatever_was_read_before(
+        rules in rules_of(Format::KafkaLog),
+        values in proptest::collection::vec(text(gateway_log().boxed()), 1..6), changes in changes(), headers in header_values(),
+    ) {
+        read_in_a_row(&rules, &values, &changes, &headers);
     }
 
     #[test]

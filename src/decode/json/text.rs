@@ -1,8 +1,8 @@
 //! What is inside a string's quotes.
 
+use super::vector::{self, VECTOR};
+
 const WORD: usize = 8;
-/// Bytes that one vector instruction takes.
-const VECTOR: usize = 16;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
@@ -11,8 +11,8 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 #[inline]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let mut length = 0;
-    while let Some(vector) = bytes.get(length..).and_then(|rest| rest.first_chunk::<VECTOR>()) {
-        if let Some(at) = first_special(vector) {
+    while let Some(chunk) = bytes.get(length..).and_then(|rest| rest.first_chunk::<VECTOR>()) {
+        if let Some(at) = vector::first_special(chunk) {
             return length + at;
         }
         length += VECTOR;
@@ -26,37 +26,6 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
     }
     let rest = bytes.get(length..).unwrap_or_default();
     length + rest.iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn first_special(bytes: &[u8; VECTOR]) -> Option<usize> {
-    // SAFETY: every x86-64 processor has SSE2, and the function needs nothing else.
-    let found = unsafe { special_of_vector(u128::from_le_bytes(*bytes)) };
-    (found != 0).then(|| found.trailing_zeros() as usize)
-}
-
-/// A bit for each byte that is `"`, `\` or below 0x20.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-fn special_of_vector(bytes: u128) -> u32 {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
-    };
-    let bytes = _mm_set_epi64x((bytes >> 64) as i64, bytes as i64);
-    let equals = |byte: u8| _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte as i8));
-    let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-    _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(equals(b'"'), equals(b'\\')), control)) as u32
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn first_special(bytes: &[u8; VECTOR]) -> Option<usize> {
-    let (words, _) = bytes.as_chunks::<WORD>();
-    let mut found = words.iter().map(|word| special(u64::from_le_bytes(*word)));
-    let at = found.by_ref().position(|found| found != 0)?;
-    let word = special(u64::from_le_bytes(words[at]));
-    Some(at * WORD + word.trailing_zeros() as usize / 8)
 }
 
 /// Whether two slices of one length are equal: they are short, so a call of the C library costs more

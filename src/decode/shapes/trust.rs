@@ -22,18 +22,24 @@ pub(super) struct Trust {
     /// The length of the pause before, if the trial since then is in vain.
     pause: u32,
     misses_until_lesson: u32,
+    is_never: bool,
 }
 
 impl Trust {
+    /// Nothing is ever tried.
+    pub fn never() -> Self {
+        Self { is_never: true, ..Self::default() }
+    }
+
     /// To be asked once per event: whether it shall be tried.
     pub fn take_turn(&mut self) -> bool {
-        let is_awake = self.asleep == 0;
+        let is_awake = !self.is_asleep();
         self.asleep = self.asleep.saturating_sub(1);
         is_awake
     }
 
     pub fn is_asleep(&self) -> bool {
-        self.asleep > 0
+        self.asleep > 0 || self.is_never
     }
 
     pub fn note_hit(&mut self) {

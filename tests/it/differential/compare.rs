@@ -120,6 +120,40 @@ fn decoder_says(rules: &Rules, record: &Record<'_>) -> Vec<Said> {
     said
 }
 
+/// Everything that a decoder says of a record, with what a dead letter would hold.
+fn all_said(decoder: &mut Decoder, record: &Record<'_>) -> Vec<(u32, String, Vec<u8>)> {
+    let mut said = Vec::new();
+    decoder.decode(record, &mut |index, raw, decoded| {
+        let letter = match decoded {
+            Decoded::Rejected { .. } => raw.encode_alone(record),
+            _ => Vec::new(),
+        };
+        said.push((index, format!("{decoded:?}"), letter));
+    });
+    said
+}
+
+/// A decoder that has read other records says what one that reads everything in full says.
+pub fn agree_in_full(
+    decoder: &mut Decoder,
+    in_full: &mut Decoder,
+    value: &[u8],
+    headers: &[(String, Option<Vec<u8>>)],
+) {
+    let headers = HeaderList(headers.to_vec());
+    let record = Record {
+        topic: TOPIC,
+        partition: 0,
+        offset: 77,
+        timestamp_ms: None,
+        key: None,
+        value: Some(value),
+        headers: &headers,
+    };
+    let (said, full) = (all_said(decoder, &record), all_said(in_full, &record));
+    assert_eq!(said, full, "on {}, headers {:?}", String::from_utf8_lossy(value), headers.0);
+}
+
 fn plain(event: &Event<'_>, meters: &[odometer::decode::Meter]) -> NaiveEvent {
     NaiveEvent {
         organization: event.organization.into(),
