@@ -81,6 +81,7 @@ pub(super) enum Field<T> {
 }
 
 impl<T> Field<T> {
+    #[inline(always)]
     pub fn and_then<U>(self, f: impl FnOnce(T) -> Option<U>) -> Field<U> {
         match self {
             Self::Absent => Field::Absent,
@@ -320,6 +321,7 @@ impl<'a> View<'a> {
         self.found(node).and_then(|found| Some((found.value.kind, self.bytes(found))))
     }
 
+    #[inline]
     pub fn text(&self, node: Node) -> Field<&'a str> {
         self.found(node).and_then(|Found { value, place }| {
             if value.kind != Kind::String || value.escaped {
@@ -360,6 +362,7 @@ impl<'a> View<'a> {
         })
     }
 
+    #[inline]
     fn found(&self, node: Node) -> Field<Found> {
         match self.fields.slots[usize::from(node.0)] {
             Slot::Empty => Field::Absent,

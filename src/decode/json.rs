@@ -302,7 +302,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Stands behind the opening quote; reads to behind the closing one.
-    #[inline]
+    #[inline(always)]
     pub fn rest_of_string(&mut self) -> Result<Value, Invalid> {
         let start = self.at;
         self.at += text::plain_length(&self.bytes[start..]);

@@ -15,6 +15,9 @@ const LIMIT: u128 = 1 << 120;
 
 /// `text` has the grammar of a JSON number.
 pub(in crate::decode) fn whole(text: &[u8]) -> Whole {
+    if let Some(floor) = digits_alone(text) {
+        return Whole { floor, exact: true };
+    }
     let (negative, text) = match text {
         [b'-', rest @ ..] => (true, rest),
         _ => (false, text),
@@ -31,6 +34,16 @@ pub(in crate::decode) fn whole(text: &[u8]) -> Whole {
         (true, true) => Whole { floor: -magnitude, exact },
         (true, false) => Whole { floor: -magnitude - 1, exact },
     }
+}
+
+/// As most numbers are written, and too few digits to overflow.
+fn digits_alone(text: &[u8]) -> Option<i128> {
+    const MOST: usize = 19;
+    if text.len() > MOST || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = text.iter().fold(0_u64, |value, digit| value * 10 + u64::from(digit - b'0'));
+    Some(value.into())
 }
 
 /// The exponent's value, saturated; 0 where there is none.

@@ -1,26 +1,46 @@
 //! What is inside a string's quotes.
 
-use super::vector::{self, VECTOR};
+use super::vector::{self, BLOCK, VECTOR};
 
 const WORD: usize = 8;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// How many bytes come before the first that ends, escapes or breaks a string: `"`, `\` or a
-/// control character.
+/// control character. Most strings end within the first vector.
 #[inline]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
-    let mut length = 0;
-    while let Some(chunk) = bytes.get(length..).and_then(|rest| rest.first_chunk::<VECTOR>()) {
-        if let Some(at) = vector::first_special(chunk) {
-            return length + at;
-        }
-        length += VECTOR;
+    match bytes.split_first_chunk::<VECTOR>() {
+        Some((first, rest)) => vector::first_special(first).unwrap_or_else(|| VECTOR + long_length(rest)),
+        None => short_length(bytes),
     }
-    if let Some(word) = bytes.get(length..).and_then(|rest| rest.first_chunk::<WORD>()) {
+}
+
+/// Vector by vector, then in blocks of several, for the few strings that are long.
+fn long_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    loop {
+        let rest = bytes.get(length..).unwrap_or_default();
+        match rest.first_chunk::<BLOCK>() {
+            Some(block) if length >= BLOCK && vector::is_plain(block) => length += BLOCK,
+            _ => match rest.first_chunk::<VECTOR>() {
+                Some(vector) => match vector::first_special(vector) {
+                    Some(at) => return length + at,
+                    None => length += VECTOR,
+                },
+                None => return length + short_length(rest),
+            },
+        }
+    }
+}
+
+/// For the end of the text, which is shorter than a vector.
+fn short_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    if let Some(word) = bytes.first_chunk::<WORD>() {
         let found = special(u64::from_le_bytes(*word));
         if found != 0 {
-            return length + found.trailing_zeros() as usize / 8;
+            return found.trailing_zeros() as usize / 8;
         }
         length += WORD;
     }

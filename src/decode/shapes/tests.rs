@@ -209,7 +209,7 @@ fn object() -> impl Strategy<Value = String> {
         "id", "data", "service", "quantity", "konnect", "org_id", "deep", "a", "b", "other", "\\u0069d",
     ]);
     let leaf = value().boxed();
-    let inner = leaf.clone().prop_recursive(3, 12, 4, move |inner| {
+    leaf.prop_recursive(3, 12, 4, move |inner| {
         let members = prop::collection::vec((name.clone(), inner, 0..9_u8), 0..5);
         members.prop_map(|members| {
             let one = |(name, value, space): (&str, String, u8)| match space {
@@ -218,8 +218,7 @@ fn object() -> impl Strategy<Value = String> {
             };
             format!("{{{}}}", members.into_iter().map(one).collect::<Vec<_>>().join(","))
         })
-    });
-    inner
+    })
 }
 
 /// One event's text with a little changed.
