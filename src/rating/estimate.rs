@@ -121,7 +121,7 @@ fn extend(used: u64, spans: &[Span], now_ms: i64) -> u64 {
     let total: u128 = spans.iter().map(length).sum();
     let elapsed: u128 = spans
         .iter()
-        .map(|span| length(&Span { from_ms: span.from_ms, to_ms: span.to_ms.min(now_ms).max(span.from_ms) }))
+        .map(|span| length(&Span::of(span.from_ms, span.to_ms.min(now_ms).max(span.from_ms))))
         .sum();
     if elapsed == 0 {
         return used;
@@ -271,7 +271,7 @@ impl Share {
 }
 
 fn seconds(month: Month) -> u64 {
-    Span { from_ms: month.start_ms(), to_ms: month.end_ms() }.seconds()
+    Span::whole(month).seconds()
 }
 
 /// 1200345 → `1,200,345`.

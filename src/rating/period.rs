@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::event::{HOUR_MS, Plan, PlanPeriod};
@@ -6,19 +6,51 @@ use crate::month::Month;
 
 use super::RatingError;
 
+/// Hours of a month that plans may share without any of them billing it; whoever changes plans more
+/// often is billed for the further ones.
+pub const UNBILLED_HOURS: usize = 4;
+
 /// A stretch of one month that a plan bills: [from, to), in epoch milliseconds, never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     pub from_ms: i64,
     pub to_ms: i64,
+    /// The hours whose usage the plan bills: [first, end), counted from the epoch.
+    first_hour: u32,
+    end_hour: u32,
 }
 
 impl Span {
-    /// The hours (counted from the epoch) whose usage the plan bills: those that it covers wholly.
-    /// An hour that two plans share is billed by neither, which is in the customer's favour.
+    /// It bills the hours that it covers wholly.
+    pub fn of(from_ms: i64, to_ms: i64) -> Self {
+        let first_hour = hour(from_ms + HOUR_MS - 1);
+        Self { from_ms, to_ms, first_hour, end_hour: hour(to_ms).max(first_hour) }
+    }
+
+    pub fn whole(month: Month) -> Self {
+        Self::of(month.start_ms(), month.end_ms())
+    }
+
+    /// The hours (counted from the epoch) whose usage the plan bills.
     pub fn hours(&self) -> Range<u32> {
-        let first = hour(self.from_ms + HOUR_MS - 1);
-        first..hour(self.to_ms).max(first)
+        self.first_hour..self.end_hour
+    }
+
+    /// The hours that it covers in part: none, one or two.
+    fn partial_hours(&self) -> impl Iterator<Item = u32> {
+        let ends = [self.from_ms, self.to_ms].into_iter().filter(|ms| ms.rem_euclid(HOUR_MS) != 0);
+        ends.map(hour)
+    }
+
+    /// Bills an hour that it covers in part too.
+    fn bill_all_of(&mut self, hour: u32) {
+        match self.hours().is_empty() {
+            true => (self.first_hour, self.end_hour) = (hour, hour + 1),
+            false => {
+                self.first_hour = self.first_hour.min(hour);
+                self.end_hour = self.end_hour.max(hour + 1);
+            }
+        }
     }
 
     /// The whole seconds that the plan covers; recurring prices are prorated by them.
@@ -46,18 +78,39 @@ pub fn billable_spans(
         return Err(RatingError::PeriodsOverlap { month, first: *pair[0].1, second: *pair[1].1 });
     }
     let mut plans: BTreeMap<Plan, Vec<Span>> = BTreeMap::new();
-    for (span, period) in within.into_iter().filter(|(_, period)| !period.trial) {
+    for (span, period) in within.iter().filter(|(_, period)| !period.trial) {
         let spans = plans.entry(period.plan).or_default();
         match spans.last_mut() {
-            Some(last) if last.to_ms == span.from_ms => last.to_ms = span.to_ms,
-            _ => spans.push(span),
+            Some(last) if last.to_ms == span.from_ms => *last = Span::of(last.from_ms, span.to_ms),
+            _ => spans.push(*span),
         }
     }
+    let in_trial = |hour: u32| {
+        let trials = within.iter().filter(|(_, period)| period.trial);
+        trials.into_iter().any(|(span, _)| span.partial_hours().any(|partial| partial == hour))
+    };
+    bill_further_shared_hours(&mut plans, in_trial);
     Ok(plans)
+}
+
+/// The hour in which a plan changes is billed by neither plan, in the customer's favour; but in a
+/// month no more than [`UNBILLED_HOURS`], or whoever changes the plan every hour would never pay. A
+/// further one is billed by the highest plan that was held in it. An hour in which a trial ends is
+/// always free: nobody has two trials.
+fn bill_further_shared_hours(plans: &mut BTreeMap<Plan, Vec<Span>>, in_trial: impl Fn(u32) -> bool) {
+    let shared: BTreeSet<u32> = plans.values().flatten().flat_map(Span::partial_hours).collect();
+    let further = shared.into_iter().filter(|hour| !in_trial(*hour)).skip(UNBILLED_HOURS);
+    for hour in further {
+        let held = plans.values_mut().rev().flatten();
+        let span = held.into_iter().find(|span| span.partial_hours().any(|partial| partial == hour));
+        if let Some(span) = span {
+            span.bill_all_of(hour);
+        }
+    }
 }
 
 fn clip(month: Month, period: &PlanPeriod) -> Option<Span> {
     let from_ms = period.from_ms.max(month.start_ms());
     let to_ms = period.to_ms.unwrap_or(i64::MAX).min(month.end_ms());
-    (from_ms < to_ms).then_some(Span { from_ms, to_ms })
+    (from_ms < to_ms).then(|| Span::of(from_ms, to_ms))
 }

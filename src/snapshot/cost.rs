@@ -197,7 +197,7 @@ impl Bill<'_> {
 
     /// Whether what was used over the whole month is all that is asked for.
     pub fn needs_basis(&self) -> Result<bool, SnapshotError> {
-        let whole = [Span { from_ms: self.month.start_ms(), to_ms: self.month.end_ms() }];
+        let whole = [Span::whole(self.month)];
         let steady = self.totals.services_changed_ms.is_none_or(|ms| ms <= self.month.start_ms());
         Ok(self.charged_spans()?.iter().any(|spans| spans[..] != whole || !steady))
     }

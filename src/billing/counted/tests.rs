@@ -33,7 +33,7 @@ fn service(id: usize, time_ms: i64, exists: bool) -> ServiceRow {
 
 fn span(from_hour: i64, to_hour: i64) -> Span {
     let start = november().start_ms();
-    Span { from_ms: start + from_hour * 3_600_000, to_ms: start + to_hour * 3_600_000 }
+    Span::of(start + from_hour * 3_600_000, start + to_hour * 3_600_000)
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::HOUR_MS;
 
 fn spans(periods: &[PlanPeriod], plan: Plan) -> Vec<Span> {
     billable_spans(month("2026-11"), periods).unwrap().remove(&plan).unwrap_or_default()
@@ -30,7 +31,7 @@ fn seconds_are_whole_and_never_more_than_were_covered() {
         ("2026-11-01T00:00:00.400Z", "2026-11-01T00:00:00.600Z", 0),
         ("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", 2_592_000),
     ] {
-        let span = Span { from_ms: at(from), to_ms: at(to) };
+        let span = Span::of(at(from), at(to));
         assert_eq!(span.seconds(), seconds, "{from} to {to}");
     }
 }
@@ -57,4 +58,50 @@ fn other_months_do_not_touch_this_one() {
     let before = on(Plan::Plus, "2026-09-01T00:00:00Z", Some("2026-11-01T00:00:00Z"));
     let after = on(Plan::Plus, "2026-12-01T00:00:00Z", None);
     assert_eq!(spans(&[before, after], Plan::Plus), []);
+}
+
+/// Plus but for a minute before the end of each of the first `changes` hours.
+fn off_each_hour(changes: i64) -> Vec<PlanPeriod> {
+    let start = month("2026-11").start_ms();
+    let mut from_ms = start;
+    let mut periods = Vec::new();
+    for number in 0..changes {
+        let end_ms = start + number * HOUR_MS + 59 * 60_000;
+        periods.push(PlanPeriod { plan: Plan::Plus, trial: false, from_ms, to_ms: Some(end_ms - 60_000) });
+        periods.push(PlanPeriod {
+            plan: Plan::Free,
+            trial: false,
+            from_ms: end_ms - 60_000,
+            to_ms: Some(end_ms),
+        });
+        from_ms = end_ms;
+    }
+    periods.push(PlanPeriod { plan: Plan::Plus, trial: false, from_ms, to_ms: None });
+    periods
+}
+
+#[test]
+fn who_changes_plans_every_hour_pays_from_the_fifth_on() {
+    let whole = month("2026-11").hours().len();
+    for (changes, free) in [(0, 0), (1, 1), (4, 4), (5, 4), (24, 4), (720, 4)] {
+        let billed: usize =
+            spans(&off_each_hour(changes), Plan::Plus).iter().map(|span| span.hours().len()).sum();
+        assert_eq!(billed, whole - free, "{changes} changes");
+        assert!(spans(&off_each_hour(changes), Plan::Free).iter().all(|span| span.hours().is_empty()));
+    }
+}
+
+#[test]
+fn the_hour_of_a_trials_end_is_free_whatever_comes_before_it() {
+    let mut periods = off_each_hour(10);
+    let last = periods.last_mut().unwrap();
+    let (from, end) = (last.from_ms, at("2026-11-20T09:17:00Z"));
+    *last = PlanPeriod { plan: Plan::Plus, trial: true, from_ms: from, to_ms: Some(end) };
+    periods.push(PlanPeriod { plan: Plan::Plus, trial: false, from_ms: end, to_ms: None });
+    let found = spans(&periods, Plan::Plus);
+    assert_eq!(found.last().unwrap().hours().start, hour_of("2026-11-20T10:00:00Z"));
+}
+
+fn hour_of(time: &str) -> u32 {
+    u32::try_from(at(time) / HOUR_MS).unwrap()
 }

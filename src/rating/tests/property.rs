@@ -2,6 +2,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::HOUR_MS;
+use crate::rating::period::UNBILLED_HOURS;
 
 fn price_of(model: Model, included: u64) -> Price {
     Price {
@@ -185,5 +187,22 @@ proptest! {
         let periods = alternating(cuts);
         let whole = [on(Plan::Plus, "2026-11-01T00:00:00Z", None)];
         prop_assert!(november_costs(&periods).amount <= november_costs(&whole).amount);
+    }
+
+    /// However the plan changes, at most four of the hours in which Plus was held are billed by nobody,
+    /// and no hour is billed twice.
+    #[test]
+    fn few_hours_of_a_plan_are_free(cuts in vec(0_i64..259_200_000, 0..200)) {
+        let november = month("2026-11");
+        let plans = billable_spans(november, &alternating(cuts)).expect("sound periods");
+        let hours_of = |plan| plans.get(&plan).into_iter().flatten().flat_map(Span::hours).collect::<Vec<u32>>();
+        let (plus, free) = (hours_of(Plan::Plus), hours_of(Plan::Free));
+        let held: std::collections::BTreeSet<u32> = plans[&Plan::Plus].iter().flat_map(|span| {
+            (span.from_ms / HOUR_MS) as u32..((span.to_ms + HOUR_MS - 1) / HOUR_MS) as u32
+        }).collect();
+        let once: std::collections::BTreeSet<u32> = plus.iter().chain(&free).copied().collect();
+        prop_assert_eq!(once.len(), plus.len() + free.len(), "an hour is billed twice");
+        prop_assert!(plus.iter().all(|hour| held.contains(hour)), "an hour without Plus is billed by it");
+        prop_assert!(held.len() - plus.len() <= UNBILLED_HOURS, "{} of {} hours", plus.len(), held.len());
     }
 }
