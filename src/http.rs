@@ -43,7 +43,7 @@ mod webhooks;
 pub use caller::{Caller, Role, Tokens};
 pub use listen::{ListenError, bind, serve};
 pub use problem::Problem;
-pub use rate::{Rate, Rates};
+pub use rate::{Peer, Rate, Rates, SignIns};
 pub use series::csv_field;
 
 /// Bytes that a request's body may have; the largest ones describe a few regions or a message.
@@ -94,6 +94,7 @@ pub struct App {
     clock: Clock,
     tokens: Tokens,
     rates: Arc<Rates>,
+    sign_ins: Arc<SignIns>,
     public_url: Arc<str>,
     snapshot_interval: Duration,
     streams: Arc<Semaphore>,
@@ -121,6 +122,7 @@ impl App {
             clock,
             tokens: Tokens::new(&settings.operator_token),
             rates: Arc::new(Rates::new(settings.rate)),
+            sign_ins: Arc::default(),
             public_url: settings.public_url.into(),
             snapshot_interval: settings.snapshot_interval,
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
@@ -152,6 +154,10 @@ impl App {
 
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    pub fn sign_ins(&self) -> &SignIns {
+        &self.sign_ins
     }
 
     /// Without a slash at its end.

@@ -1,5 +1,6 @@
 //! How often one API key may ask.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,49 @@ mod tests;
 
 /// Idle keys are forgotten when more than this many are known.
 const KEYS_KEPT: usize = 10_000;
+
+fn too_many(words: String, wait: Duration) -> Problem {
+    metrics::counter!("odometer_http_rate_limited_total").increment(1);
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", words).retry_after(wait)
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// Holds those who try to sign in with what opens nothing: an address may be wrong ten times at once
+/// and once a second for ever. Who is right in between is not counted.
+#[derive(Debug)]
+pub struct SignIns(Rates);
+
+impl Default for SignIns {
+    fn default() -> Self {
+        Self(Rates::new(Rate { per_second: 1, burst: 10 }))
+    }
+}
+
+impl SignIns {
+    /// Nothing is looked at before this is: else guessing would go on at full speed.
+    pub fn may_try(&self, peer: Option<Peer>) -> Result<(), Problem> {
+        match self.0.wait_at(&key_of(peer), clock::instant()) {
+            None => Ok(()),
+            Some(wait) => {
+                let words =
+                    "Signing in failed too often from your address; wait a few seconds and try again.";
+                Err(too_many(words.to_owned(), wait))
+            }
+        }
+    }
+
+    pub fn failed(&self, peer: Option<Peer>) {
+        // Where several fail side by side, the last of them may be one too many.
+        let _ = self.0.take_at(&key_of(peer), clock::instant());
+    }
+}
+
+fn key_of(peer: Option<Peer>) -> Arc<str> {
+    peer.map_or_else(String::new, |Peer(address)| address.to_string()).into()
+}
 
 /// A key may ask `burst` times at once and `per_second` times a second for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,18 +84,20 @@ impl Rates {
     pub fn take(&self, caller: &Caller) -> Result<(), Problem> {
         let Caller::Member { key_id, .. } = caller else { return Ok(()) };
         self.take_at(key_id, clock::instant()).map_err(|wait| {
-            metrics::counter!("odometer_http_rate_limited_total").increment(1);
-            Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "rate-limited",
-                "Too many requests",
-                format!(
-                    "A key may ask {} times a second, {} at once; wait as Retry-After says.",
-                    self.rate.per_second, self.rate.burst
-                ),
-            )
-            .retry_after(wait)
+            let Rate { per_second, burst } = self.rate;
+            let words = format!(
+                "A key may ask {per_second} times a second, {burst} at once; wait as Retry-After says."
+            );
+            too_many(words, wait)
         })
+    }
+
+    /// How long the key has to wait for its next one.
+    fn wait_at(&self, key: &str, now: Instant) -> Option<Duration> {
+        let price = Duration::from_secs(1) / self.rate.per_second;
+        let paid_until = *self.paid_until.get(key)?;
+        let ahead = (paid_until + price).checked_duration_since(now)?;
+        ahead.checked_sub(price * self.rate.burst).filter(|wait| !wait.is_zero())
     }
 
     fn take_at(&self, key: &Arc<str>, now: Instant) -> Result<(), Duration> {

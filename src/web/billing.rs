@@ -22,7 +22,7 @@ use crate::accounts::{OrganizationAnswer, Page, Status};
 use crate::billing::Invoice;
 use crate::clock::Time;
 use crate::event::{API_CALLS, Plan};
-use crate::http::{App, Problem};
+use crate::http::{App, Peer, Problem};
 use crate::rating::Estimate;
 use crate::snapshot::{Entitlement, SnapshotError, Usage};
 
@@ -102,7 +102,8 @@ pub async fn page(
     let Organization(organization) = parts.extract(&app).await?;
     if let Some(token) = &query.session {
         let place = super::visitor::place(&organization);
-        return sign_in::exchange(&app, parts.headers(), token, Some(&organization), &place).await;
+        let peer = parts.peer();
+        return sign_in::exchange(&app, peer, parts.headers(), token, Some(&organization), &place).await;
     }
     let visitor: Visitor = parts.extract(&app).await?;
     let view = View::read(&app, &organization).await?;
@@ -125,6 +126,10 @@ impl FromRequestParts<App> for PageParts {
 impl PageParts {
     async fn extract<T: FromRequestParts<App>>(&mut self, app: &App) -> Result<T, T::Rejection> {
         T::from_request_parts(&mut self.0, app).await
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        self.0.extensions.get().copied()
     }
 
     fn headers(&self) -> &HeaderMap {

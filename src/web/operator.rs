@@ -27,7 +27,7 @@ use crate::audit::letters;
 use crate::clock::{self, Clock};
 use crate::event::API_CALLS;
 use crate::http::session::{self, Cookie};
-use crate::http::{App, Problem};
+use crate::http::{App, Peer, Problem};
 use crate::snapshot::Usage;
 use crate::snapshot::usage::SERVICES;
 
@@ -78,10 +78,12 @@ pub async fn page(
     Extension(settings): Extension<Arc<Settings>>,
     Extension(dead_letters): Extension<Arc<DeadLetters>>,
     Query(query): Query<OperatorQuery>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     if let Some(token) = &query.session {
-        return sign_in::exchange(&app, &headers, token, None, PLACE).await;
+        let peer = peer.map(|Extension(peer)| peer);
+        return sign_in::exchange(&app, peer, &headers, token, None, PLACE).await;
     }
     let Some(session) = session::of(&app, Cookie::Operator, &headers).await? else {
         return Ok(signed_out(StatusCode::UNAUTHORIZED, None));
@@ -195,10 +197,14 @@ pub struct TokenForm {
 /// The operator's token for a cookie of a session that ends within the hour.
 pub async fn sign_in(
     State(app): State<App>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     axum::Form(form): axum::Form<TokenForm>,
 ) -> Result<Response, Refusal> {
+    let peer = peer.map(|Extension(peer)| peer);
+    app.sign_ins().may_try(peer)?;
     if !app.is_operator_token(&form.token) {
+        app.sign_ins().failed(peer);
         return Ok(signed_out(StatusCode::UNAUTHORIZED, Some("This is not the operator's token.")));
     }
     let opened = app.accounts().open_operator_session(&accounts::Caller::operator(), "").await;

@@ -8,20 +8,25 @@ use super::document;
 use super::forms::{Form, Nothing};
 use super::visitor::{Refusal, Visitor, comes_from_elsewhere, reaches};
 use crate::accounts::portal_session::SessionHolder;
-use crate::http::App;
 use crate::http::session::Cookie;
+use crate::http::{App, Peer};
 
 /// Exchanges a link's token for a cookie and goes on to the page, whose address has no token.
 pub async fn exchange(
     app: &App,
+    peer: Option<Peer>,
     headers: &HeaderMap,
     token: &str,
     organization: Option<&str>,
     place: &str,
 ) -> Result<Response, Refusal> {
+    app.sign_ins().may_try(peer)?;
     let session = app.accounts().signed_in(token).await;
     let session = session.map_err(|error| app.refuse(error.into()))?;
-    let session = session.ok_or(Refusal::LinkIsOver)?;
+    let session = session.ok_or_else(|| {
+        app.sign_ins().failed(peer);
+        Refusal::LinkIsOver
+    })?;
     let cookie = match session.holder {
         SessionHolder::Operator => Cookie::Operator,
         SessionHolder::Member { .. } => Cookie::Portal,

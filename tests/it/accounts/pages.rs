@@ -254,3 +254,17 @@ async fn the_operators_page_opens_with_the_operators_token_alone() {
     assert_eq!(linked.post("/operator/sign-out", &format!("form_token={token}")).await.status, 303);
     assert_eq!(linked.get("/operator").await.status, 401);
 }
+
+#[tokio::test]
+async fn who_guesses_the_operators_token_has_to_wait() {
+    let (world, _folder) = world("pages_guessing").await;
+    let mut browser = Browser::new(&world);
+    for guess in 0..10 {
+        assert_eq!(browser.post("/operator/sign-in", "token=guess").await.status, 401, "{guess}");
+    }
+    assert_eq!(browser.post("/operator/sign-in", "token=guess").await.status, 429);
+    // Nor is a link looked at meanwhile.
+    assert_eq!(browser.get("/operator?session=ops_guess").await.status, 429);
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    assert_eq!(browser.post("/operator/sign-in", &format!("token={TOKEN}")).await.status, 303);
+}
