@@ -24,15 +24,17 @@ mod register;
 mod tax;
 #[cfg(test)]
 mod tests;
+mod unbilled;
 mod verify;
 mod void;
 
-pub use biller::{Billed, Biller, Order, Waiting};
+pub use biller::{Billed, Biller, Finalized, Order, Waiting};
 pub use closing::Closing;
 pub use error::{BillingError, BillingResult};
 pub use invoice::{BilledPeriod, Invoice, InvoiceLine, InvoiceLineKind, InvoiceState, LedgerEnd};
 pub use lifecycle::{Draft, Issue, Open, Paid, Settlement, Void, Voiding};
 pub use reading::Invoices;
 pub use register::InvoiceSummary;
+pub use unbilled::Unbilled;
 pub use verify::Verification;
 pub use void::{VoidError, VoidOrder, void};

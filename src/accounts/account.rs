@@ -196,6 +196,13 @@ impl Accounts {
         found.ok_or_else(|| not_found(organization))
     }
 
+    /// The ids that follow the id, in the same order as [`Self::accounts_after`].
+    pub async fn ids_after(&self, organization: &str, limit: u32) -> DatabaseResult<Vec<String>> {
+        let sql = "SELECT id FROM organizations WHERE id > $1 ORDER BY id LIMIT $2";
+        let rows = self.database.fetch_all(sql, values![organization, i64::from(limit)]).await?;
+        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+    }
+
     /// The accounts that follow the id, by id, at most `limit`; read from the database. What a past
     /// instant's plan was is in all of them alike, however they change meanwhile.
     pub async fn accounts_after(&self, organization: &str, limit: u32) -> DatabaseResult<Vec<Account>> {

@@ -75,7 +75,7 @@ impl Caller {
         Self { actor: Actor::Schedule, idempotency: None }
     }
 
-    pub(super) fn is_operator(&self) -> bool {
+    pub fn is_operator(&self) -> bool {
         !matches!(self.actor, Actor::Key { .. })
     }
 

@@ -2,10 +2,12 @@
 //! invoice, or leaves drafts where it can't be closed yet. It may be ended at any moment and begun
 //! again, by any number of processes at once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::future::join_all;
 use futures::{TryStreamExt, stream};
+use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{Account, Accounts, Caller};
 use crate::clock::Time;
@@ -18,11 +20,13 @@ use super::closing::{self, Closing};
 use super::deployments;
 use super::error::{BillingError, BillingResult};
 use super::invoice::{Invoice, LedgerEnd};
+use super::job::{Waits, not_counted};
 use super::late::Late;
 use super::ledgers::Ledgers;
 use super::lifecycle::Draft;
 use super::price::Payer;
 use super::register::{self, InvoiceSummary, Stretch};
+use super::unbilled::{Unbilled, is_unreadable};
 
 /// Accounts that are looked at together: some 10 MB with their usage.
 const TOGETHER: u32 = 1000;
@@ -35,6 +39,9 @@ pub struct Biller {
     pub(super) accounts: Arc<Accounts>,
     pub(super) deployments: Vec<Arc<Deployment>>,
     book: Arc<PriceBook>,
+    /// Ends the work between two stretches.
+    stop: CancellationToken,
+    pub(super) waits: Arc<Waits>,
 }
 
 /// What is to be billed.
@@ -66,28 +73,55 @@ pub struct Billed {
     pub waiting: Option<Waiting>,
     /// Invoices that got their number now.
     pub issued: usize,
+    /// Told to stop before everything was done: done again, it goes on from there.
+    pub stopped: bool,
     /// By organization.
     pub invoices: Vec<InvoiceSummary>,
+    /// Organizations that could not be billed, and why.
+    pub unbilled: Unbilled,
+}
+
+/// How far finalizing came.
+#[derive(Debug, Default)]
+pub struct Finalized {
+    /// Invoices that got their number now.
+    pub issued: usize,
+    pub unbilled: Unbilled,
+    pub stopped: bool,
 }
 
 /// What the invoices of a month are made of.
-struct Job<'a> {
-    month: Month,
-    version: &'a PriceBookVersion,
-    ledgers: &'a Ledgers,
-    late: &'a Late,
+pub(super) struct Job<'a> {
+    pub month: Month,
+    pub version: &'a PriceBookVersion,
+    pub ledgers: &'a Ledgers,
+    pub late: &'a Late,
 }
 
-/// The invoices of a stretch, still without numbers.
+/// The invoices of a stretch, still without numbers, and whose could not be made.
 struct Made {
     stretch: Stretch,
     invoices: Vec<Invoice>,
+    unbilled: Unbilled,
+}
+
+/// Accounts that are billed together, by id.
+struct Group {
+    stretch: Stretch,
+    accounts: Vec<Account>,
+    unbilled: Unbilled,
 }
 
 impl Biller {
     /// `deployments` are all regions'.
     pub fn new(accounts: Arc<Accounts>, deployments: Vec<Arc<Deployment>>, book: PriceBook) -> Self {
-        Self { accounts, deployments, book: Arc::new(book) }
+        let (stop, waits) = (CancellationToken::new(), Arc::default());
+        Self { accounts, deployments, book: Arc::new(book), stop, waits }
+    }
+
+    /// Ends early, between two stretches, once it is told to stop.
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// The local one first.
@@ -111,18 +145,25 @@ impl Biller {
                 Err(waiting) => (None, Some(waiting)),
             },
         };
-        let issued = match &closing {
+        let finalized = match &closing {
             Some(closing) if !dry_run => self.finalize_up_to(caller, closing, only).await?,
             Some(closing) => return self.rehearse_closed(closing, order).await,
             None => return self.draft(caller, order, waiting).await,
         };
-        let invoices = register::summaries(self.accounts.database(), month, only).await?;
-        Ok(Billed { month, finalized: true, dry_run, waiting: None, issued, invoices })
+        let Finalized { issued, mut unbilled, stopped } = finalized;
+        let invoices = self.invoices(month, only, &mut unbilled).await?;
+        let waiting = None;
+        Ok(Billed { month, finalized: true, dry_run, waiting, issued, stopped, invoices, unbilled })
     }
 
     /// The month's invoices as they stand; `only`: of one organization.
-    pub async fn invoices(&self, month: Month, only: Option<&str>) -> BillingResult<Vec<InvoiceSummary>> {
-        Ok(register::summaries(self.accounts.database(), month, only).await?)
+    pub async fn invoices(
+        &self,
+        month: Month,
+        only: Option<&str>,
+        unbilled: &mut Unbilled,
+    ) -> BillingResult<Vec<InvoiceSummary>> {
+        Ok(register::summaries(self.accounts.database(), month, only, unbilled).await?)
     }
 
     /// Closes the month, where it is over and wholly counted.
@@ -158,7 +199,7 @@ impl Biller {
             ledger.extend(closed_lanes(&look.rows).iter().map(|closed| LedgerEnd::of(region, closed)));
             through = through.min(look.complete_through);
             if look.complete_through.is_none_or(|through| through.0 < month.end_ms()) {
-                reason = Some(format!("region {region} has not counted every event of {month} yet"));
+                reason = Some(not_counted(region, month));
             } else if look.losses.iter().any(|loss| loss.touches(month)) {
                 tracing::warn!(%region, %month, "bill: events that may belong to the month were lost; \
                     `odometer audit` tells which");
@@ -181,21 +222,25 @@ impl Biller {
     }
 
     /// Makes the invoices of the closing, and first those that are still missing of earlier ones:
-    /// what they invoice, this one does not adjust. Answers how many got their number now.
+    /// what they invoice, this one does not adjust. So who can't be billed for an earlier closing is
+    /// left out of the later ones too.
     pub async fn finalize_up_to(
         &self,
         caller: &Caller,
         closing: &Closing,
         only: Option<&str>,
-    ) -> BillingResult<usize> {
+    ) -> BillingResult<Finalized> {
         let closings = closing::all(self.accounts.database()).await?;
-        let mut issued = 0;
+        let mut finalized = Finalized::default();
         for due in closings.iter().filter(|due| due.sequence <= closing.sequence && !due.finished) {
             let earlier: Vec<Closing> =
                 closings.iter().filter(|other| other.sequence < due.sequence).cloned().collect();
-            issued += self.finalize(caller, due, earlier, only).await?;
+            self.finalize(caller, due, earlier, only, &mut finalized).await?;
+            if finalized.stopped {
+                break;
+            }
         }
-        Ok(issued)
+        Ok(finalized)
     }
 
     async fn finalize(
@@ -204,22 +249,37 @@ impl Biller {
         closing: &Closing,
         earlier: Vec<Closing>,
         only: Option<&str>,
-    ) -> BillingResult<usize> {
+        finalized: &mut Finalized,
+    ) -> BillingResult<()> {
         let ledgers = self.ledgers_of(closing).await?;
-        let late =
-            Late::find(self.accounts.database(), &self.deployments, earlier, closing.sequence, &ledgers)
-                .await?;
+        let late = self.late(earlier, closing.sequence, &ledgers).await?;
         let job = Job { month: closing.month, version: &closing.version, ledgers: &ledgers, late: &late };
-        let mut issued = 0;
         let mut stretches = std::pin::pin!(self.stretches(&job, only));
-        while let Some(Made { stretch, invoices }) = stretches.try_next().await? {
+        while let Some(Made { stretch, mut invoices, unbilled }) = stretches.try_next().await? {
+            finalized.unbilled.extend(unbilled);
+            invoices.retain(|invoice| !finalized.unbilled.contains(&invoice.organization));
             let drafts = invoices.into_iter().map(Draft::of).collect();
-            issued += register::issue(&self.accounts, caller, closing, &stretch, drafts).await?;
+            let unbilled = &mut finalized.unbilled;
+            finalized.issued +=
+                register::issue(&self.accounts, caller, closing, &stretch, drafts, unbilled).await?;
+            if self.stop.is_cancelled() {
+                finalized.stopped = true;
+                return Ok(());
+            }
         }
-        if only.is_none() {
+        if only.is_none() && finalized.unbilled.is_empty() {
             closing::finish(&self.accounts, closing).await?;
         }
-        Ok(issued)
+        Ok(())
+    }
+
+    pub(super) async fn late(
+        &self,
+        earlier: Vec<Closing>,
+        sequence: i64,
+        ledgers: &Ledgers,
+    ) -> BillingResult<Late> {
+        Late::find(self.accounts.database(), &self.deployments, earlier, sequence, ledgers).await
     }
 
     pub(super) async fn ledgers_of(&self, closing: &Closing) -> BillingResult<Ledgers> {
@@ -238,45 +298,60 @@ impl Biller {
         let ledgers = Ledgers::now(&self.deployments).await?;
         let earlier = closing::all(self.accounts.database()).await?;
         let sequence = earlier.last().map_or(1, |latest| latest.sequence + 1);
-        let late =
-            Late::find(self.accounts.database(), &self.deployments, earlier, sequence, &ledgers).await?;
+        let late = self.late(earlier, sequence, &ledgers).await?;
         let job = Job { month, version: self.book.at(month), ledgers: &ledgers, late: &late };
-        let mut invoices = Vec::new();
+        let (mut invoices, mut unbilled, mut stopped) = (Vec::new(), Unbilled::default(), false);
         let mut stretches = std::pin::pin!(self.stretches(&job, only));
-        while let Some(Made { stretch, invoices: made }) = stretches.try_next().await? {
-            let drafts: Vec<Draft> = made.into_iter().map(Draft::of).collect();
+        while let Some(made) = stretches.try_next().await? {
+            let stretch = made.stretch.clone();
+            let drafts = self.drafts(made, &mut unbilled).await?;
             invoices.extend(drafts.iter().map(|draft| InvoiceSummary::from(draft.invoice())));
             if !dry_run {
                 register::replace_drafts(&self.accounts, caller, month, &stretch, drafts).await?;
             }
+            stopped = self.stop.is_cancelled();
+            if stopped {
+                break;
+            }
         }
-        Ok(Billed { month, finalized: false, dry_run, waiting, issued: 0, invoices })
+        Ok(Billed { month, finalized: false, dry_run, waiting, issued: 0, stopped, invoices, unbilled })
+    }
+
+    /// What was made, as drafts that say what would be due by the credit of now.
+    async fn drafts(&self, made: Made, unbilled: &mut Unbilled) -> BillingResult<Vec<Draft>> {
+        unbilled.extend(made.unbilled);
+        let credits = register::credits(self.accounts.database(), &made.stretch, unbilled).await?;
+        let credit_of = |invoice: &Invoice| credits.get(&invoice.organization).copied().unwrap_or_default();
+        let drafts = made.invoices.into_iter().map(|invoice| {
+            let credit = credit_of(&invoice);
+            Draft::of(invoice).less(credit)
+        });
+        Ok(drafts.filter(|draft| !unbilled.contains(&draft.invoice().organization)).collect())
     }
 
     /// A dry run over a month that is closed: its invoices, and those that are still missing as
     /// drafts.
     async fn rehearse_closed(&self, closing: &Closing, order: Order<'_>) -> BillingResult<Billed> {
         let Order { month, only, dry_run } = order;
-        let mut invoices = register::summaries(self.accounts.database(), month, only).await?;
+        let mut unbilled = Unbilled::default();
+        let mut invoices = self.invoices(month, only, &mut unbilled).await?;
         if !closing.finished {
             let ledgers = self.ledgers_of(closing).await?;
             let mut earlier = closing::all(self.accounts.database()).await?;
             earlier.retain(|other| other.sequence < closing.sequence);
-            let late =
-                Late::find(self.accounts.database(), &self.deployments, earlier, closing.sequence, &ledgers)
-                    .await?;
+            let late = self.late(earlier, closing.sequence, &ledgers).await?;
             let job = Job { month, version: &closing.version, ledgers: &ledgers, late: &late };
+            let known: HashSet<String> = invoices.iter().map(|known| known.organization.clone()).collect();
             let mut stretches = std::pin::pin!(self.stretches(&job, only));
-            while let Some(Made { invoices: made, .. }) = stretches.try_next().await? {
-                let is_new = |invoice: &Invoice| {
-                    invoices.iter().all(|known| known.organization != invoice.organization)
-                };
-                let new: Vec<InvoiceSummary> =
-                    made.iter().filter(|invoice| is_new(invoice)).map(InvoiceSummary::from).collect();
-                invoices.extend(new);
+            while let Some(made) = stretches.try_next().await? {
+                let drafts = self.drafts(made, &mut unbilled).await?;
+                let new = drafts.iter().map(Draft::invoice);
+                let new = new.filter(|invoice| !known.contains(&invoice.organization));
+                invoices.extend(new.map(InvoiceSummary::from));
             }
         }
-        Ok(Billed { month, finalized: true, dry_run, waiting: None, issued: 0, invoices })
+        let (waiting, stopped) = (None, false);
+        Ok(Billed { month, finalized: true, dry_run, waiting, issued: 0, stopped, invoices, unbilled })
     }
 
     /// The invoices of all organizations by id, stretch by stretch, their usage read ahead.
@@ -285,57 +360,88 @@ impl Biller {
         job: &'a Job<'a>,
         only: Option<&'a str>,
     ) -> impl futures::Stream<Item = BillingResult<Made>> + 'a {
-        let pages = stream::try_unfold(Some(String::new()), move |after| async move {
+        let groups = stream::try_unfold(Some(String::new()), move |after| async move {
             let Some(after) = after else { return Ok(None) };
-            let (accounts, next) = match only {
-                Some(organization) => (vec![self.accounts.stored_account(organization).await?], None),
+            let (group, next) = match only {
+                Some(organization) => (self.group(vec![organization.to_owned()]).await?, None),
                 None => {
-                    let page = self.accounts.accounts_after(&after, TOGETHER).await?;
-                    let next = page.last().map(|last| last.id.clone());
-                    (page, next)
+                    let group = self.group_after(&after).await?;
+                    let next = Some(group.stretch.last.clone()).filter(|last| !last.is_empty());
+                    (group, next)
                 }
             };
-            let page = (!accounts.is_empty()).then_some((accounts, next));
-            Ok::<_, BillingError>(page)
+            let is_empty = group.accounts.is_empty() && group.unbilled.is_empty();
+            Ok::<_, BillingError>((!is_empty).then_some((group, next)))
         });
-        pages.map_ok(move |accounts| self.make(job, accounts)).try_buffered(AHEAD)
+        groups.map_ok(move |group| self.make(job, group)).try_buffered(AHEAD)
     }
 
-    async fn make(&self, job: &Job<'_>, accounts: Vec<Account>) -> BillingResult<Made> {
-        let id = |account: Option<&Account>| account.map(|account| account.id.clone()).unwrap_or_default();
-        let stretch = Stretch { first: id(accounts.first()), last: id(accounts.last()) };
+    async fn group_after(&self, after: &str) -> BillingResult<Group> {
+        match self.accounts.accounts_after(after, TOGETHER).await {
+            Ok(accounts) => {
+                let id = |account: Option<&Account>| account.map(|account| account.id.clone());
+                let (first, last) = (id(accounts.first()), id(accounts.last()));
+                let stretch = Stretch { first: first.unwrap_or_default(), last: last.unwrap_or_default() };
+                Ok(Group { stretch, accounts, unbilled: Unbilled::default() })
+            }
+            // One of them can't be read: which?
+            Err(error) if is_unreadable(&error) => {
+                let ids = self.accounts.ids_after(after, TOGETHER).await?;
+                self.group(ids).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Accounts one by one; those that can't be read are left out.
+    async fn group(&self, ids: Vec<String>) -> BillingResult<Group> {
+        let (mut accounts, mut unbilled) = (Vec::with_capacity(ids.len()), Unbilled::default());
+        for id in &ids {
+            let account = self.accounts.stored_account(id).await.map_err(BillingError::from);
+            accounts.extend(unbilled.take(id, account)?);
+        }
+        let id = |id: Option<&String>| id.cloned().unwrap_or_default();
+        let stretch = Stretch { first: id(ids.first()), last: id(ids.last()) };
+        Ok(Group { stretch, accounts, unbilled })
+    }
+
+    async fn make(&self, job: &Job<'_>, group: Group) -> BillingResult<Made> {
+        let Group { stretch, accounts, mut unbilled } = group;
         let payers: Vec<Payer> = accounts.iter().map(Payer::from).collect();
-        let invoices = self.price(job.month, job.version, job.ledgers, job.late, &stretch, &payers).await?;
-        Ok(Made { stretch, invoices })
+        let invoices = self.price(job, &stretch, &payers, &mut unbilled).await?;
+        Ok(Made { stretch, invoices, unbilled })
     }
 
     /// The payers' invoices of the month, those who get one.
     pub(super) async fn price(
         &self,
-        month: Month,
-        version: &PriceBookVersion,
-        ledgers: &Ledgers,
-        late: &Late,
+        job: &Job<'_>,
         stretch: &Stretch,
         payers: &[Payer],
+        unbilled: &mut Unbilled,
     ) -> BillingResult<Vec<Invoice>> {
+        let Job { month, version, ledgers, late } = *job;
         let mut charged = Vec::new();
         for payer in payers {
-            if let Some(grain) = payer.grain(month, version)? {
-                charged.push((payer.organization.as_str(), grain));
-            }
+            let grain = unbilled.take(&payer.organization, payer.grain(month, version))?.flatten();
+            charged.extend(grain.map(|grain| (payer.organization.as_str(), grain)));
         }
-        let (counted, adjustments) = tokio::try_join!(
+        let (mut counted, (mut adjustments, left_out)) = tokio::try_join!(
             ledgers.counted(month, &charged),
             late.adjustments(self.accounts.database(), stretch, ledgers),
         )?;
-        let (mut counted, mut adjustments) = (counted, adjustments);
+        unbilled.extend(left_out);
         let mut invoices = Vec::new();
         for payer in payers {
-            let mut used = counted.remove(&payer.organization).unwrap_or_default();
+            let organization = payer.organization.as_str();
+            if unbilled.contains(organization) {
+                continue;
+            }
+            let mut used = counted.remove(organization).unwrap_or_default();
             used.regions = payer.regions;
-            let adjusted = adjustments.remove(&payer.organization).unwrap_or_default();
-            invoices.extend(payer.invoice(month, version, &used, adjusted)?);
+            let adjusted = adjustments.remove(organization).unwrap_or_default();
+            let invoice = payer.invoice(month, version, &used, adjusted);
+            invoices.extend(unbilled.take(organization, invoice)?.flatten());
         }
         Ok(invoices)
     }

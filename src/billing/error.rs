@@ -23,6 +23,8 @@ pub enum BillingError {
         "bill {month}: region {region} was billed before and is not configured now; list it in `regions`"
     )]
     RegionMissing { month: Month, region: String },
+    #[error("{count} organizations could not be billed, the first of them {organization}: {cause}")]
+    Unbilled { count: usize, organization: String, cause: String },
     #[error("invoice {number} does not exist")]
     UnknownInvoice { number: String },
 }

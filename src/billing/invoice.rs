@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
+use crate::accounts::Caller;
 use crate::clock::Time;
 use crate::event::{Plan, PlanPeriod};
 use crate::month::Month;
@@ -159,7 +160,7 @@ pub struct Invoice {
     pub periods: Vec<BilledPeriod>,
     /// The organization's number of regions when the month was closed.
     pub regions: u64,
-    /// Empty in a draft.
+    /// For the operator alone; else, and in a draft, empty.
     pub ledger: Vec<LedgerEnd>,
     /// SHA-256 of all that never changes (everything but state, amount_due, paid_at, voided_at, void_reason and itself), 64
     /// hex digits; null in a draft.
@@ -227,6 +228,14 @@ impl Invoice {
         };
         let json = serde_json::to_vec(&digested).expect("an invoice is plain data");
         Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// As whoever asks may see it: where the lanes' ledgers ended tells of the whole installation.
+    pub fn told_to(mut self, caller: &Caller) -> Self {
+        if !caller.is_operator() {
+            self.ledger.clear();
+        }
+        self
     }
 
     /// What of the total is tax.

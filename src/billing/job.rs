@@ -1,6 +1,7 @@
 //! Billing by itself: each month is closed and invoiced as soon as it is wholly counted.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -9,9 +10,11 @@ use crate::accounts::Caller;
 use crate::accounts::database::values;
 use crate::clock;
 use crate::month::Month;
+use crate::snapshot::Deployment;
 
 use super::biller::Biller;
 use super::error::{BillingResult, unreadable};
+use super::unbilled::Unbilled;
 use super::{closing, deployments};
 
 /// How often it is looked whether a month can be closed.
@@ -20,6 +23,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often the region says that it is there.
 const SEEN_INTERVAL: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests;
 
 impl Biller {
     /// Bills what becomes due until it is told to stop. Several processes may do it at once.
@@ -61,30 +67,48 @@ impl Biller {
     }
 
     /// Bills every month that is wholly counted and not invoiced to its end. Answers how many
-    /// invoices got their number.
+    /// invoices got their number; fails at the end where an organization could not be billed.
     pub async fn bill_due(&self) -> BillingResult<usize> {
-        let mut issued = 0;
-        for month in self.due_months().await? {
-            let is_counted = self.deployments.iter().all(|deployment| {
-                deployment.complete_through().is_some_and(|through| through.0 >= month.end_ms())
-            });
-            if !is_counted {
-                break;
-            }
-            let caller = Caller::schedule();
-            match self.close(&caller, month).await? {
-                Ok(closing) => {
-                    let made = self.finalize_up_to(&caller, &closing, None).await?;
-                    tracing::info!(%month, invoices = made, "billed");
-                    issued += made;
-                }
-                Err(waiting) => {
-                    tracing::debug!(%month, waiting.reason, "the month is not closed yet");
+        let months = self.due_months().await?;
+        let (mut issued, mut finished, mut unbilled) = (0, 0, Unbilled::default());
+        let mut waiting = None;
+        for month in &months {
+            let closing = match self.closed(*month).await? {
+                Ok(closing) => closing,
+                Err(reason) => {
+                    waiting = Some((*month, reason));
                     break;
                 }
+            };
+            let made = self.finalize_up_to(&Caller::schedule(), &closing, None).await?;
+            issued += made.issued;
+            if made.unbilled.is_empty() && !made.stopped {
+                finished += 1;
+                tracing::info!(%month, invoices = made.issued, "billed");
+            }
+            unbilled.extend(made.unbilled);
+            if made.stopped {
+                break;
             }
         }
+        metrics::gauge!("odometer_billing_months_waiting").set(exact(months.len() - finished));
+        metrics::gauge!("odometer_billing_organizations_failed").set(exact(unbilled.len()));
+        self.waits.tell(waiting);
+        unbilled.into_result()?;
         Ok(issued)
+    }
+
+    /// The month's closing, or why there is none yet.
+    async fn closed(&self, month: Month) -> BillingResult<Result<closing::Closing, String>> {
+        // By what is known in memory first: asking the stores every second would be much.
+        let is_behind = |deployment: &&Arc<Deployment>| {
+            deployment.complete_through().is_none_or(|through| through.0 < month.end_ms())
+        };
+        if let Some(behind) = self.deployments.iter().find(is_behind) {
+            return Ok(Err(not_counted(behind.region(), month)));
+        }
+        let closed = self.close(&Caller::schedule(), month).await?;
+        Ok(closed.map_err(|waiting| waiting.reason))
     }
 
     /// The months from the first sign-up on that are over and not wholly invoiced, by month.
@@ -108,5 +132,34 @@ impl Biller {
     /// The closing of a month, where it is closed.
     pub async fn closing(&self, month: Month) -> BillingResult<Option<closing::Closing>> {
         Ok(closing::of_month(self.accounts.database(), month).await?)
+    }
+}
+
+/// A gauge's value: months and organizations are far fewer than 2^32.
+fn exact(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+pub(super) fn not_counted(region: &str, month: Month) -> String {
+    format!("region {region} has not counted every event of {month} yet")
+}
+
+/// For which month billing waits, and why: told once, and again when that changes.
+#[derive(Debug, Default)]
+pub struct Waits(Mutex<Option<(Month, String)>>);
+
+impl Waits {
+    /// Answers whether that was news.
+    fn tell(&self, now: Option<(Month, String)>) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told == now {
+            return false;
+        }
+        match &now {
+            Some((month, reason)) => tracing::info!(%month, reason, "the month is not closed yet"),
+            None => tracing::info!("no month waits to be closed"),
+        }
+        *told = now;
+        true
     }
 }

@@ -15,6 +15,7 @@ use super::ledgers::Ledgers;
 use super::price::Payer;
 use super::register::{Earlier, Stretch, invoiced_before, voided_before};
 use super::tax;
+use super::unbilled::Unbilled;
 
 /// What differs between two closings, or between a closing and now.
 #[derive(Debug, Default)]
@@ -69,18 +70,19 @@ impl Late {
     }
 
     /// The adjustments of the stretch's organizations, by organization: what each month costs by the
-    /// ledgers, less what was invoiced for it.
+    /// ledgers, less what was invoiced for it. Whose earlier invoices can't be read is left out.
     pub async fn adjustments(
         &self,
         database: &Database,
         stretch: &Stretch,
         ledgers: &Ledgers,
-    ) -> BillingResult<HashMap<String, Vec<InvoiceLine>>> {
+    ) -> BillingResult<(HashMap<String, Vec<InvoiceLine>>, Unbilled)> {
+        let mut unbilled = Unbilled::default();
         if self.organizations.is_empty() && self.voided.is_empty() {
-            return Ok(HashMap::new());
+            return Ok((HashMap::new(), unbilled));
         }
-        let mut invoiced = invoiced_before(database, stretch, self.sequence).await?;
-        invoiced.retain(|organization, _| self.concerns(organization));
+        let concerns = |organization: &str| self.concerns(organization);
+        let invoiced = invoiced_before(database, stretch, self.sequence, concerns, &mut unbilled).await?;
         let mut adjusted: HashMap<String, Vec<InvoiceLine>> = HashMap::new();
         for closing in &self.earlier {
             let month = closing.month;
@@ -92,7 +94,8 @@ impl Late {
                 .collect();
             let mut wanted = Vec::new();
             for (payer, _) in &billed {
-                if let Some(grain) = payer.grain(month, &closing.version)? {
+                let grain = payer.grain(month, &closing.version);
+                if let Some(grain) = unbilled.take(&payer.organization, grain)?.flatten() {
                     wanted.push((payer.organization.as_str(), grain));
                 }
             }
@@ -100,14 +103,17 @@ impl Late {
             for (payer, earlier) in &billed {
                 let mut counted: Counted = counted.remove(&payer.organization).unwrap_or_default();
                 counted.regions = payer.regions;
-                let now = payer.rate(month, &closing.version, &counted)?;
-                let organization = payer.organization.clone();
-                let lines = corrections(earlier, &invoiced[&organization], &now);
-                let too_great = BillingError::TotalTooGreat { organization: organization.clone(), month };
-                adjusted.entry(organization).or_default().extend(lines.ok_or(too_great)?);
+                let lines = payer.rate(month, &closing.version, &counted).and_then(|now| {
+                    let organization = payer.organization.clone();
+                    let lines = corrections(earlier, &invoiced[&organization], &now);
+                    lines.ok_or(BillingError::TotalTooGreat { organization, month })
+                });
+                if let Some(lines) = unbilled.take(&payer.organization, lines)? {
+                    adjusted.entry(payer.organization.clone()).or_default().extend(lines);
+                }
             }
         }
-        Ok(adjusted)
+        Ok((adjusted, unbilled))
     }
 }
 

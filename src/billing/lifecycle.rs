@@ -86,6 +86,12 @@ impl Draft {
         })
     }
 
+    /// What would be due of it, were it issued now.
+    pub fn less(self, credit: Decimal) -> Self {
+        let amount_due = due(&self.0, credit);
+        Self(Invoice { amount_due, ..self.0 })
+    }
+
     pub fn open(self, issue: Issue<'_>) -> Open {
         let mut invoice = self.0;
         invoice.number = Some(issue.number);
@@ -93,10 +99,16 @@ impl Draft {
         invoice.ledger = issue.ledger.to_vec();
         invoice.issued_at = Some(Time(issue.issued_ms));
         invoice.due_at = Some(Time(issue.issued_ms + DUE_AFTER_MS));
-        invoice.amount_due = invoice.total.saturating_sub(issue.credit).max(invoice.nothing());
+        invoice.amount_due = due(&invoice, issue.credit);
         invoice.digest = Some(invoice.compute_digest());
         Open(invoice)
     }
+}
+
+/// Never negative, with the currency's digits.
+fn due(invoice: &Invoice, credit: Decimal) -> Decimal {
+    let due = invoice.total.saturating_sub(credit);
+    if due > invoice.nothing() { due } else { invoice.nothing() }
 }
 
 impl Open {

@@ -11,12 +11,14 @@
 mod amount;
 mod attempt;
 mod collect;
+mod damaged;
 pub(super) mod dunning;
 mod invoice;
 mod keep;
 mod provider;
 mod sandbox;
 mod stripe;
+mod unpaid;
 mod webhook;
 
 use std::sync::Arc;
@@ -38,6 +40,8 @@ pub use webhook::{Received, WebhookError, sign};
 
 /// How often what is due is looked for.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often unpaid invoices are counted and old events swept.
+const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Which provider, and how it is reached.
 #[derive(Clone)]
@@ -65,6 +69,7 @@ pub struct Payments {
     accounts: Arc<Accounts>,
     provider: Arc<dyn Provider>,
     webhook_secret: Option<webhook::Secret>,
+    damaged: Arc<damaged::Damaged>,
 }
 
 impl Payments {
@@ -84,7 +89,7 @@ impl Payments {
 
     /// Through a provider of the caller's.
     pub fn through(accounts: Arc<Accounts>, provider: Arc<dyn Provider>) -> Self {
-        Self { accounts, provider, webhook_secret: None }
+        Self { accounts, provider, webhook_secret: None, damaged: Arc::default() }
     }
 
     /// Collects what is due until it is told to stop. Several processes may run it at once.
@@ -92,6 +97,8 @@ impl Payments {
         tokio::select! {
             () = stop.cancelled() => {}
             () = every(COLLECT_INTERVAL, "collect payments", || self.collect_due(None)) => {}
+            () = every(TIDY_INTERVAL, "tell of unpaid invoices", || self.tell_of_unpaid()) => {}
+            () = every(TIDY_INTERVAL, "sweep the payment provider's events", || self.sweep_events()) => {}
         }
     }
 }

@@ -15,6 +15,7 @@ use super::closing::Closing;
 use super::error::{BillingResult, unreadable};
 use super::invoice::{Invoice, InvoiceState, LedgerEnd};
 use super::lifecycle::{Draft, Issue, Open, Settlement};
+use super::unbilled::{Unbilled, is_unreadable};
 
 /// Organizations from the first to the last, both included, by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,25 +121,39 @@ pub struct Earlier {
 
 /// What was invoiced earlier to the organizations of a stretch: final invoices of closings before
 /// this one, by organization, without their ledgers. What was voided after this closing still stood.
+/// Whose invoices can't be read is not among them.
 pub async fn invoiced_before(
     database: &Database,
     stretch: &Stretch,
     sequence: i64,
+    concerns: impl Fn(&str) -> bool,
+    unbilled: &mut Unbilled,
 ) -> DatabaseResult<HashMap<String, Vec<Earlier>>> {
-    let sql = "SELECT content, CASE WHEN void_after < $3 THEN 1 ELSE 0 END FROM invoices
+    let sql = "SELECT organization, number, content, CASE WHEN void_after < $3 THEN 1 ELSE 0 END
+        FROM invoices
         WHERE organization >= $1 AND organization <= $2 AND number IS NOT NULL AND closing < $3
         ORDER BY organization, closing";
     let mut invoices: HashMap<String, Vec<Earlier>> = HashMap::new();
     let values = values![stretch.first.as_str(), stretch.last.as_str(), sequence];
     database
         .for_each(sql, values, |row| {
-            let invoice: Invoice =
-                serde_json::from_str(row.text(0)?).map_err(|error| unreadable("invoice", error))?;
-            let earlier = Earlier { is_void: row.flag(1)?, invoice };
-            invoices.entry(earlier.invoice.organization.clone()).or_default().push(earlier);
+            let (organization, number) = (row.text(0)?, row.text(1)?);
+            if !concerns(organization) {
+                return Ok(());
+            }
+            match serde_json::from_str::<Invoice>(row.text(2)?) {
+                Ok(invoice) => {
+                    let earlier = Earlier { is_void: row.flag(3)?, invoice };
+                    invoices.entry(organization.to_owned()).or_default().push(earlier);
+                }
+                Err(error) => {
+                    unbilled.add(organization, &unreadable(format!("invoice {number}"), error));
+                }
+            }
             Ok(())
         })
         .await?;
+    invoices.retain(|organization, _| !unbilled.contains(organization));
     Ok(invoices)
 }
 
@@ -149,11 +164,13 @@ pub async fn voided_before(database: &Database, sequence: i64) -> DatabaseResult
     rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
 }
 
-/// The invoices of a month, by organization; `only`: of one organization.
+/// The invoices of a month, by organization; `only`: of one organization. What can't be read is left
+/// out.
 pub async fn summaries(
     database: &Database,
     month: Month,
     only: Option<&str>,
+    unbilled: &mut Unbilled,
 ) -> DatabaseResult<Vec<InvoiceSummary>> {
     let sql = "SELECT organization, number, state, currency, total, charge, subtotal FROM invoices
         WHERE month = $1 AND ($2 = '' OR organization = $2) ORDER BY organization";
@@ -161,30 +178,61 @@ pub async fn summaries(
     let month_name = month.to_string();
     database
         .for_each(sql, values![month_name.as_str(), only.unwrap_or_default()], |row| {
-            let currency: crate::rating::Currency =
-                row.text(3)?.parse().map_err(|error| unreadable("invoice", error))?;
-            let state = read_state(row.text(2)?)?;
-            let amount_due = match state {
-                InvoiceState::Draft | InvoiceState::Open => read_decimal(row.text(5)?)?,
-                InvoiceState::Paid | InvoiceState::Void => Decimal::new(0, currency.minor_digits()),
-            };
-            let total = read_decimal(row.text(4)?)?;
-            let summary = InvoiceSummary {
-                organization: row.text(0)?.to_owned(),
-                number: row.optional_text(1)?.map(str::to_owned),
-                month,
-                state,
-                currency,
-                // What was made before taxes were known has none.
-                subtotal: row.optional_text(6)?.map_or(Ok(total), read_decimal)?,
-                total,
-                amount_due,
-            };
-            summaries.push(summary);
+            match read_summary(&row, month) {
+                Ok(summary) => summaries.push(summary),
+                Err(error) if is_unreadable(&error) => unbilled.add(row.text(0)?, &error),
+                Err(error) => return Err(error),
+            }
             Ok(())
         })
         .await?;
     Ok(summaries)
+}
+
+fn read_summary(row: &Row, month: Month) -> DatabaseResult<InvoiceSummary> {
+    let currency: crate::rating::Currency =
+        row.text(3)?.parse().map_err(|error| unreadable("invoice", error))?;
+    let state = read_state(row.text(2)?)?;
+    let amount_due = match state {
+        InvoiceState::Draft | InvoiceState::Open => read_decimal(row.text(5)?)?,
+        InvoiceState::Paid | InvoiceState::Void => Decimal::new(0, currency.minor_digits()),
+    };
+    let total = read_decimal(row.text(4)?)?;
+    Ok(InvoiceSummary {
+        organization: row.text(0)?.to_owned(),
+        number: row.optional_text(1)?.map(str::to_owned),
+        month,
+        state,
+        currency,
+        // What was made before taxes were known has none.
+        subtotal: row.optional_text(6)?.map_or(Ok(total), read_decimal)?,
+        total,
+        amount_due,
+    })
+}
+
+/// What is left of credits, where something is.
+pub async fn credits(
+    database: &Database,
+    stretch: &Stretch,
+    unbilled: &mut Unbilled,
+) -> DatabaseResult<HashMap<String, Decimal>> {
+    let values = values![stretch.first.as_str(), stretch.last.as_str()];
+    read_credits(&database.fetch_all(CREDITS, values).await?, unbilled)
+}
+
+const CREDITS: &str =
+    "SELECT organization, amount FROM invoice_credits WHERE organization >= $1 AND organization <= $2";
+
+fn read_credits(rows: &[Row], unbilled: &mut Unbilled) -> DatabaseResult<HashMap<String, Decimal>> {
+    let mut credits = HashMap::new();
+    for row in rows {
+        match read_decimal(row.text(1)?) {
+            Ok(credit) => drop(credits.insert(row.text(0)?.to_owned(), credit)),
+            Err(error) => unbilled.add(row.text(0)?, &error),
+        }
+    }
+    Ok(credits)
 }
 
 /// Replaces the stretch's drafts of a month that is not closed.
@@ -212,21 +260,28 @@ pub async fn replace_drafts(
 
 /// Gives the stretch's drafts their numbers, in the order of the organizations, and takes their
 /// place; those that have an invoice of the month already keep it. Everything in one transaction,
-/// so that no number is left out or given twice. Answers how many were issued.
+/// so that no number is left out or given twice. Answers how many were issued; whose credit can't be
+/// read is left out.
 pub async fn issue(
     accounts: &Accounts,
     caller: &Caller,
     closing: &Closing,
     stretch: &Stretch,
     drafts: Vec<Draft>,
+    unbilled: &mut Unbilled,
 ) -> BillingResult<usize> {
     let mut change = accounts.begin(caller).await?;
     let taken = change.organizations_with_invoice(closing.month, stretch).await?;
     change.delete_drafts(closing.month, stretch).await?;
-    let mut credits = change.credits(stretch).await?;
+    let values = values![stretch.first.as_str(), stretch.last.as_str()];
+    let mut credits = read_credits(&change.fetch_all(CREDITS, values).await?, unbilled)?;
     let mut numbers = Numbers::begin(&mut change, closing.closed_ms).await?;
     let (mut issued, mut digests) = (0, Vec::new());
-    for draft in drafts.into_iter().filter(|draft| !taken.contains(&draft.invoice().organization)) {
+    let is_left = |draft: &Draft| {
+        let organization = &draft.invoice().organization;
+        !taken.contains(organization) && !unbilled.contains(organization)
+    };
+    for draft in drafts.into_iter().filter(is_left) {
         let credit = credits.remove(&draft.invoice().organization).unwrap_or_default();
         let issue =
             Issue { number: numbers.next(), issued_ms: closing.closed_ms, ledger: &closing.ledger, credit };
@@ -242,6 +297,7 @@ pub async fn issue(
         change.record("invoices.issued", None, None, Some(said)).await?;
     }
     change.commit(200, &()).await?;
+    metrics::counter!("odometer_invoices_issued_total").increment(issued as u64);
     Ok(issued)
 }
 
@@ -297,14 +353,6 @@ impl Change<'_> {
         rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
     }
 
-    /// What is left of credits, where something is.
-    async fn credits(&mut self, stretch: &Stretch) -> DatabaseResult<HashMap<String, Decimal>> {
-        let sql = "SELECT organization, amount FROM invoice_credits
-            WHERE organization >= $1 AND organization <= $2";
-        let rows = self.fetch_all(sql, values![stretch.first.as_str(), stretch.last.as_str()]).await?;
-        rows.iter().map(|row| Ok((row.text(0)?.to_owned(), read_decimal(row.text(1)?)?))).collect()
-    }
-
     /// What the invoice leaves of a credit, its own included.
     async fn settle_credit(&mut self, invoice: &Invoice, credit: Decimal) -> DatabaseResult<()> {
         let left = invoice.amount_due.saturating_add(credit).saturating_sub(invoice.total);
@@ -316,8 +364,8 @@ impl Change<'_> {
 
     /// What is left of an organization's credits.
     pub(super) async fn credit_of(&mut self, organization: &str) -> DatabaseResult<Decimal> {
-        let stretch = Stretch { first: organization.to_owned(), last: organization.to_owned() };
-        Ok(self.credits(&stretch).await?.remove(organization).unwrap_or_default())
+        let row = self.fetch_optional(CREDITS, values![organization, organization]).await?;
+        row.map_or(Ok(Decimal::ZERO), |row| read_decimal(row.text(1)?))
     }
 
     pub(super) async fn write_credit(&mut self, organization: &str, left: Decimal) -> DatabaseResult<()> {

@@ -5,14 +5,14 @@ use serde::Serialize;
 
 use crate::month::Month;
 
-use super::biller::Biller;
+use super::biller::{Biller, Job};
 use super::closing::{self, Closing};
 use super::error::{BillingError, BillingResult};
 use super::invoice::{BilledPeriod, Invoice, InvoiceLine};
-use super::late::Late;
 use super::lifecycle::{Draft, Issue};
 use super::price::Payer;
 use super::register::{self, Stretch};
+use super::unbilled::Unbilled;
 
 #[cfg(test)]
 mod tests;
@@ -44,17 +44,17 @@ impl Biller {
         let closing = earlier.swap_remove(own);
         earlier.retain(|other| other.sequence < closing.sequence);
         let ledgers = self.ledgers_of(&closing).await?;
-        let late =
-            Late::find(self.accounts.database(), &self.deployments, earlier, closing.sequence, &ledgers)
-                .await?;
+        let late = self.late(earlier, closing.sequence, &ledgers).await?;
         let account = self.accounts.stored_account(&stored.organization).await?;
         let mut payer = Payer { regions: stored.regions, ..Payer::from(&account) };
         // Regions may have changed since.
         payer.home = stored.tax_region.clone().unwrap_or(payer.home);
         let organization = stored.organization.clone();
         let stretch = Stretch { first: organization.clone(), last: organization };
-        let (month, version) = (closing.month, &closing.version);
-        let computed = self.price(month, version, &ledgers, &late, &stretch, &[payer]).await?.pop();
+        let job = Job { month: closing.month, version: &closing.version, ledgers: &ledgers, late: &late };
+        let mut unbilled = Unbilled::default();
+        let computed = self.price(&job, &stretch, &[payer], &mut unbilled).await?.pop();
+        unbilled.into_result()?;
         let computed = computed.map(|content| issued_as(content, &stored, &closing));
         Ok((compare(&stored, computed.as_ref()), closing))
     }

@@ -11,13 +11,13 @@ use clap::Args;
 use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
-use super::process::{START_PATIENCE, reach};
+use super::process::{START_PATIENCE, reach, until_stopped};
 use super::screen::{Tone, cell, grouped, table};
 use super::setup::open_store;
 use super::usage::Reading;
-use super::{Context, Failure, accounts};
+use super::{Context, Exit, Failure, accounts};
 use crate::accounts::Caller;
-use crate::billing::payment::{Collection, Payments};
+use crate::billing::payment::{Collection, Payments, Settings};
 use crate::billing::{Billed, Biller, InvoiceState, InvoiceSummary, Order};
 use crate::month::Month;
 use crate::snapshot::changes::Changes;
@@ -73,7 +73,17 @@ impl Bill {
         }
         let collects = !self.dry_run && self.verify.is_none();
         let payments = collects.then(|| context.config.payment_settings()).transpose()?;
-        let biller = biller(context).await?;
+        // SIGTERM ends it between two stretches of organizations: run again, it goes on from there.
+        until_stopped(context.config.shutdown_timeout, |stop| self.work(context, payments, stop)).await
+    }
+
+    async fn work(
+        &self,
+        context: &Context,
+        payments: Option<Settings>,
+        stop: CancellationToken,
+    ) -> Result<(), Failure> {
+        let Some(biller) = biller(context, &stop).await? else { return Ok(()) };
         if let Some(number) = &self.verify {
             return verify::run(context, &biller, number, self.recount).await;
         }
@@ -83,14 +93,21 @@ impl Bill {
         let billed = biller.bill(&Caller::operator(), order).await;
         let mut billed = billed.with_context(|| format!("bill {month}"))?;
         let mut collected = Collection::default();
-        if let Some(settings) = payments {
+        if let Some(settings) = payments.filter(|_| !billed.stopped) {
             let payments = Payments::new(biller.accounts().clone(), &settings).context("bill")?;
-            collected = payments.collect_due(order.only).await.context("collect payments")?;
+            // A payment that is cut off here is looked up by the next run.
+            tokio::select! {
+                done = payments.collect_due(order.only) => collected = done.context("collect payments")?,
+                () = stop.cancelled() => billed.stopped = true,
+            }
         }
         if collected.total() > 0 {
-            billed.invoices = biller.invoices(month, order.only).await.context("read invoices")?;
+            let invoices = biller.invoices(month, order.only, &mut billed.unbilled).await;
+            billed.invoices = invoices.context("read invoices")?;
         }
-        context.screen.print(&Answer { billed, collected }, for_people)
+        let is_whole = billed.unbilled.is_empty() && collected.damaged == 0;
+        context.screen.print(&Answer { billed, collected }, for_people)?;
+        if is_whole { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
     }
 }
 
@@ -103,26 +120,33 @@ struct Answer {
     collected: Collection,
 }
 
-/// Reaches every server that billing needs.
-pub async fn biller(context: &Context) -> Result<Biller, Failure> {
-    let never = CancellationToken::new();
-    let stopped = || Failure::failed("bill: told to stop");
-    let store = open_store(context, &never).await?.ok_or_else(stopped)?;
-    let accounts = accounts::open(&context.config, &never).await?.ok_or_else(stopped)?;
+/// Reaches every server that billing needs; `None`: told to stop before they answered.
+pub async fn biller(context: &Context, stop: &CancellationToken) -> Result<Option<Biller>, Failure> {
+    let Some(store) = open_store(context, stop).await? else { return Ok(None) };
+    let Some(accounts) = accounts::open(&context.config, stop).await? else { return Ok(None) };
     let changes = Arc::new(Changes::new(false));
     let clock = accounts.clock().clone();
     let reading = Reading::new(&context.config, store, Some(accounts.clone()), &changes, &clock)?;
     for other in &reading.deployments[1..] {
         let what = format!("ClickHouse of region {}", other.region());
-        reach(&what, START_PATIENCE, &never, || other.store().ping()).await?;
+        if reach(&what, START_PATIENCE, stop, || other.store().ping()).await?.is_none() {
+            return Ok(None);
+        }
     }
     // A partition that nobody ever read is known to the broker alone.
     learn_partitions(reading.deployments[0].clone(), context.config.snapshot_topic()?.properties).await;
-    Ok(Biller::new(accounts, reading.deployments, context.config.price_book()?))
+    let biller = Biller::new(accounts, reading.deployments, context.config.price_book()?);
+    Ok(Some(biller.until(stop.clone())))
 }
 
 fn for_people(Answer { billed, collected }: &Answer) -> String {
     let mut text = format!("{}: {}", billed.month, standing(billed));
+    for (organization, cause) in billed.unbilled.iter() {
+        text += &format!("\nNOT BILLED: {organization}: {cause}");
+    }
+    if billed.stopped {
+        text += "\nstopped before the end: run it again to go on";
+    }
     if billed.invoices.is_empty() {
         return text + "\nno organization gets an invoice";
     }
@@ -165,6 +189,7 @@ fn payments(collected: &Collection) -> String {
         (collected.without_payment_method, "without a payment method"),
         (collected.unknown, "not known yet"),
         (collected.refused, "refused by the payment provider, see the log"),
+        (collected.damaged, "not collected: they can't be read, see the log"),
     ];
     let told = counts.into_iter().filter(|(count, _)| *count > 0);
     let told: Vec<String> = told.map(|(count, what)| format!("{} {what}", grouped(count.into()))).collect();

@@ -51,7 +51,10 @@ pub async fn start(
     let changes = Arc::new(Changes::new(true));
     let reading = Reading::new(config, store, Some(accounts.clone()), &changes, &clock)?;
     let snapshots = reading.snapshots;
-    let biller = Arc::new(Biller::new(accounts.clone(), reading.deployments.clone(), config.price_book()?));
+    let biller = Arc::new(
+        Biller::new(accounts.clone(), reading.deployments.clone(), config.price_book()?)
+            .until(shutdown.clone()),
+    );
     let app = App::new(
         settings,
         snapshots.clone(),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::accounts::{ListQuery, Operating, page_of};
+use super::accounts::{Changing, ListQuery, Operating, page_of};
 use super::extract::{Changeable, Json, Path, Query, Readable, quality};
 use super::page::Page;
 use super::{App, Problem};
@@ -27,10 +27,13 @@ pub fn routes() -> OpenApiRouter<App> {
 async fn list(
     State(app): State<App>,
     Readable(organization): Readable,
+    Changing(asking): Changing,
     Query(query): Query<ListQuery>,
 ) -> Result<Answer<Page<Invoice>>, Problem> {
     let list = Invoices::of(&app.accounts).list(&organization, &query.page()?).await;
-    Ok(Answer(page_of(list.map_err(|error| app.refuse(error))?)))
+    let Page { data, next_cursor } = page_of(list.map_err(|error| app.refuse(error))?);
+    let data = data.into_iter().map(|invoice| invoice.told_to(&asking)).collect();
+    Ok(Answer(Page { data, next_cursor }))
 }
 
 #[derive(Deserialize)]
@@ -50,6 +53,7 @@ pub struct InvoicePath {
 async fn invoice(
     State(app): State<App>,
     Readable(organization): Readable,
+    Changing(asking): Changing,
     Path(InvoicePath { number }): Path<InvoicePath>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -57,7 +61,7 @@ async fn invoice(
     let json = quality(&headers, &["application/json"]);
     match quality(&headers, &["application/pdf"]) > json {
         true => app.pdf(&invoice).await,
-        false => Ok(Answer(invoice).into_response()),
+        false => Ok(Answer(invoice.told_to(&asking)).into_response()),
     }
 }
 
@@ -79,8 +83,8 @@ struct VoidRequest {
     responses((status = OK, body = Invoice, description = "It is void"), Problem))]
 async fn void_invoice(
     State(app): State<App>,
-    Operating(change): Operating,
     Changeable(organization): Changeable,
+    Operating(change): Operating,
     Path(InvoicePath { number }): Path<InvoicePath>,
     Json(VoidRequest { reason }): Json<VoidRequest>,
 ) -> Result<Answer<Invoice>, Problem> {

@@ -31,7 +31,8 @@ async fn pay(
     Changing(change): Changing,
     Path(InvoicePath { number }): Path<InvoicePath>,
 ) -> Result<Answer<Invoice>, Problem> {
-    app.pay(&change, &organization, &number).await.map(Answer)
+    let paid = app.pay(&change, &organization, &number).await?;
+    Ok(Answer(paid.told_to(&change)))
 }
 
 impl App {
@@ -78,6 +79,8 @@ impl App {
                 "The invoice is not to be paid",
                 format!("Invoice {number} is {}.", state.as_str()),
             ),
+            // The log says what.
+            Collected::Damaged => Problem::internal(),
             Collected::Paid | Collected::NotFound => {
                 self.refuse(AccountError::NotFound { what: "invoice", id: number.to_owned() })
             }

@@ -1,6 +1,7 @@
 //! Invoices on the databases that they are kept in, over a real ledger, under a test clock.
 
 mod command;
+mod damaged;
 mod oracle;
 mod quarter;
 mod regions;

@@ -222,6 +222,14 @@ pub async fn withdraw(change: &mut Change<'_>, invoice: &str) -> DatabaseResult<
     Ok(())
 }
 
+/// The code and the message with which an attempt was declined; `None`: it was not.
+pub async fn decline_of(change: &mut Change<'_>, id: &str) -> DatabaseResult<Option<(String, String)>> {
+    let sql = "SELECT code, detail FROM payment_attempts WHERE id = $1 AND state = 'declined'";
+    let Some(row) = change.fetch_optional(sql, values![id]).await? else { return Ok(None) };
+    let text = |column| row.optional_text(column).map(|text| text.unwrap_or_default().to_owned());
+    Ok(Some((text(0)?, text(1)?)))
+}
+
 /// Whether a payment of the invoice was begun and is not decided.
 pub async fn is_under_way(change: &mut Change<'_>, invoice: &str) -> DatabaseResult<bool> {
     let sql = "SELECT 1 FROM payment_attempts WHERE invoice = $1 AND state IN ('begun', 'unknown')";

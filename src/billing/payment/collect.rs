@@ -5,12 +5,13 @@ use serde_json::json;
 
 use crate::accounts::database::{DatabaseResult, values};
 use crate::accounts::outbox::{Channel, Notice};
-use crate::accounts::{AccountResult, Caller, Change};
+use crate::accounts::{AccountError, AccountResult, Caller, Change};
 use crate::billing::InvoiceState;
+use crate::billing::unbilled::is_unreadable;
 use crate::clock::{Clock, Time};
 
 use super::Payments;
-use super::attempt::{Decided, Undecided, Verdict, withdraw};
+use super::attempt::{Decided, Undecided, Verdict, decline_of, withdraw};
 use super::dunning::{self, Dunning};
 use super::invoice::{Payable, note_collected, settle};
 use super::provider::{Answer, ProviderError};
@@ -47,6 +48,8 @@ pub enum Collected {
     },
     /// It is not open: a draft, paid before, or void.
     NotOpen(InvoiceState),
+    /// What is stored of it can't be read: the operator's to mend.
+    Damaged,
     NotFound,
 }
 
@@ -60,11 +63,13 @@ pub struct Collection {
     pub unknown: u64,
     /// The provider does not take what it is asked; the log says why.
     pub refused: u64,
+    /// Nothing was done: what is stored of them can't be read; the log says what.
+    pub damaged: u64,
 }
 
 impl Collection {
     pub fn total(&self) -> u64 {
-        self.paid + self.declined + self.without_payment_method + self.unknown + self.refused
+        self.paid + self.declined + self.without_payment_method + self.unknown + self.refused + self.damaged
     }
 
     fn count(&mut self, collected: &Collected) {
@@ -74,6 +79,7 @@ impl Collection {
             Collected::NoPaymentMethod => &mut self.without_payment_method,
             Collected::Unknown => &mut self.unknown,
             Collected::Refused { .. } => &mut self.refused,
+            Collected::Damaged => &mut self.damaged,
             // Somebody else was quicker.
             Collected::NotOpen(_) | Collected::NotFound => return,
         };
@@ -132,33 +138,38 @@ impl Payments {
     /// the schedule, and those whose outcome is not known. `only`: of one organization.
     pub async fn collect_due(&self, only: Option<&str>) -> AccountResult<Collection> {
         let mut collection = Collection::default();
+        let mut after = String::new();
+        // Each once: one that can't be read stays due.
         loop {
-            let due = self.due(only.unwrap_or_default()).await?;
-            if due.is_empty() {
-                return Ok(collection);
-            }
+            let due = self.due(only.unwrap_or_default(), &after).await?;
+            let Some(last) = due.last() else { break };
+            after.clone_from(last);
             for collected in self.collect_all(&Caller::schedule(), &due, Occasion::Scheduled).await? {
                 collection.count(&collected);
             }
         }
+        metrics::gauge!("odometer_payments_damaged")
+            .set(u32::try_from(collection.damaged).unwrap_or(u32::MAX));
+        Ok(collection)
     }
 
-    async fn due(&self, only: &str) -> DatabaseResult<Vec<String>> {
+    /// Those whose numbers follow, by number.
+    async fn due(&self, only: &str, after: &str) -> DatabaseResult<Vec<String>> {
         let sql = "SELECT number FROM invoices
-                   WHERE state = 'open' AND collected = 0 AND ($3 = '' OR organization = $3)
+                   WHERE state = 'open' AND collected = 0 AND number > $4 AND ($3 = '' OR organization = $3)
                    UNION
                    SELECT payment_attempts.invoice FROM payment_attempts
                    JOIN invoices ON invoices.number = payment_attempts.invoice
-                   WHERE look_again_ms <= $1 AND invoices.state = 'open' AND ($3 = '' OR invoices.organization = $3)
+                   WHERE look_again_ms <= $1 AND invoices.state = 'open' AND invoices.number > $4 AND ($3 = '' OR invoices.organization = $3)
                    UNION
                    SELECT dunning.invoice FROM dunning
                    JOIN invoices ON invoices.number = dunning.invoice
-                   WHERE next_ms <= $2 AND invoices.state = 'open' AND ($3 = '' OR invoices.organization = $3)
+                   WHERE next_ms <= $2 AND invoices.state = 'open' AND invoices.number > $4 AND ($3 = '' OR invoices.organization = $3)
                        AND NOT EXISTS (
                            SELECT 1 FROM payment_attempts
                            WHERE payment_attempts.invoice = dunning.invoice AND look_again_ms IS NOT NULL)
                    ORDER BY 1 LIMIT 1024";
-        let values = values![Clock::System.now_ms(), self.accounts.clock().now_ms(), only];
+        let values = values![Clock::System.now_ms(), self.accounts.clock().now_ms(), only, after];
         let rows = self.accounts.database().fetch_all(sql, values).await?;
         rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
     }
@@ -172,7 +183,15 @@ impl Payments {
         let mut change = self.accounts.begin(caller).await?;
         let mut beginnings = Vec::with_capacity(invoices.len());
         for invoice in invoices {
-            beginnings.push(self.begin(&mut change, invoice, occasion).await?);
+            let beginning = self.begin(&mut change, invoice, occasion).await;
+            beginnings.push(match beginning {
+                // The others are collected all the same.
+                Err(AccountError::Database(error)) if is_unreadable(&error) => {
+                    self.damaged.tell(invoice, &error);
+                    Beginning::Ended(Collected::Damaged)
+                }
+                beginning => beginning?,
+            });
         }
         change.commit(200, &()).await?;
         let asking: Vec<_> = beginnings.iter().map(|beginning| self.ask(beginning)).collect();
@@ -222,6 +241,7 @@ impl Payments {
             return Ok(Beginning::Ended(Collected::Paid));
         };
         let Some(method) = method else {
+            count("no_payment_method");
             let reason = Reason { code: "no_payment_method", message: "No payment method is set up." };
             fail(change, &invoice.organization, number, &amount.to_string(), reason, occasion).await?;
             return Ok(Beginning::Ended(Collected::NoPaymentMethod));
@@ -269,7 +289,7 @@ async fn write_down(
     heard: Heard,
     occasion: Occasion,
 ) -> AccountResult<Collected> {
-    let invoice = attempt.charge.invoice.clone();
+    let (invoice, key) = (attempt.charge.invoice.clone(), attempt.charge.idempotency_key.clone());
     match heard {
         Heard::Nothing { reference, cause } => {
             tracing::warn!(
@@ -286,21 +306,27 @@ async fn write_down(
         Heard::Verdict(Verdict::Succeeded { reference }) => {
             match Decided::by_provider(change, attempt.charge, &reference).await? {
                 Some(decided) => conclude(change, decided, occasion).await,
-                None => as_decided(change, &invoice).await,
+                None => as_decided(change, &key, &invoice).await,
             }
         }
         Heard::Verdict(verdict) => match attempt.decide(change, verdict).await? {
             Some(decided) => conclude(change, decided, occasion).await,
-            None => as_decided(change, &invoice).await,
+            None => as_decided(change, &key, &invoice).await,
         },
     }
 }
 
-/// Somebody else wrote the outcome down meanwhile: that is it.
-async fn as_decided(change: &mut Change<'_>, invoice: &str) -> AccountResult<Collected> {
+/// Somebody else, such as the provider's own event, wrote the outcome down meanwhile: that is it.
+async fn as_decided(change: &mut Change<'_>, attempt: &str, invoice: &str) -> AccountResult<Collected> {
     let paid =
         Payable::read(change, invoice).await?.is_some_and(|invoice| invoice.state == InvoiceState::Paid);
-    Ok(if paid { Collected::Paid } else { Collected::Unknown })
+    if paid {
+        return Ok(Collected::Paid);
+    }
+    Ok(match decline_of(change, attempt).await? {
+        Some((code, message)) => Collected::Declined { code, message },
+        None => Collected::Unknown,
+    })
 }
 
 /// What follows from an attempt's outcome, in the change that writes it down.

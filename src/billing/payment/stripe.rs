@@ -98,13 +98,28 @@ impl Stripe {
             let reply = self.api.get(&format!("/v1/payment_intents/{reference}"), &[]).await?;
             return intent::answer(&reply).map(Some);
         }
-        let mut fields: Fields = vec![
-            ("limit", PAGE.to_owned()),
-            ("created[gte]", (charge.asked_ms - CLOCKS_APART_MS).div_euclid(1000).to_string()),
-        ];
-        if let Some(customer) = self.customer_of(&charge.token).await? {
-            fields.push(("customer", customer));
+        let customer = self.customer_of(&charge.token).await?;
+        // Around the time when it was first asked for, where few payments are in between; only then
+        // since: it may have been asked for again.
+        let first = (charge.asked_ms - CLOCKS_APART_MS).div_euclid(1000);
+        let end = (charge.asked_ms + CLOCKS_APART_MS).div_euclid(1000);
+        match self.find_within(charge, customer.as_deref(), first, Some(end)).await? {
+            Some(found) => Ok(Some(found)),
+            None => self.find_within(charge, customer.as_deref(), end + 1, None).await,
         }
+    }
+
+    /// Among the customer's payments that were made from one second to another, both included.
+    async fn find_within(
+        &self,
+        charge: &Charge,
+        customer: Option<&str>,
+        from_s: i64,
+        to_s: Option<i64>,
+    ) -> Result<Option<Answer>, ProviderError> {
+        let mut fields: Fields = vec![("limit", PAGE.to_owned()), ("created[gte]", from_s.to_string())];
+        fields.extend(to_s.map(|to_s| ("created[lte]", to_s.to_string())));
+        fields.extend(customer.map(|customer| ("customer", customer.to_owned())));
         for _ in 0..MOST_PAGES {
             let page = intent::page(&self.api.get("/v1/payment_intents", &fields).await?)?;
             if let Some(found) = page.data.iter().find(|intent| intent.is_attempt(charge)) {

@@ -21,6 +21,10 @@ mod tests;
 /// How far a signature's time may lie from ours, in milliseconds.
 const TOLERANCE_MS: i64 = 300_000;
 
+/// How long events are known, in milliseconds: 35 days. The provider sends one again for three days
+/// by itself, and for 30 days by hand.
+const KEPT_MS: i64 = 35 * 86_400_000;
+
 /// What events are signed with.
 #[derive(Clone)]
 pub struct Secret(hmac::Key);
@@ -87,6 +91,13 @@ impl Payments {
         verify(secret, signature, body, &clocks)?;
         let event: Event = serde_json::from_slice(body).map_err(|_| WebhookError::Malformed)?;
         Ok(self.take_in(&event).await?)
+    }
+
+    /// Forgets events that are too old to come again; answers how many.
+    pub async fn sweep_events(&self) -> DatabaseResult<u64> {
+        let sql = "DELETE FROM provider_events WHERE received_ms < $1";
+        let kept_from_ms = Clock::System.now_ms() - KEPT_MS;
+        self.accounts.database().execute(sql, values![kept_from_ms]).await
     }
 
     async fn take_in(&self, event: &Event) -> Result<Received, AccountError> {

@@ -126,7 +126,32 @@ pub const METRICS: &[Metric] = &[
         Kind::Counter,
         &["outcome"],
         "Payments by what came of them: succeeded, declined, refused (the provider does not take the request), \
-         unknown (its answer is lost or still to come).",
+         unknown (its answer is lost or still to come), no_payment_method.",
+    ),
+    metric(
+        "odometer_payments_damaged",
+        Kind::Gauge,
+        &[],
+        "Invoices that were due and could not be collected because of what is stored of them; the log says what.",
+    ),
+    metric(
+        "odometer_invoices_unpaid",
+        Kind::Gauge,
+        &["state"],
+        "Open invoices whose payment failed: retried (by the schedule), given-up (left to people).",
+    ),
+    metric("odometer_invoices_issued_total", Kind::Counter, &[], "Invoices that got their number here."),
+    metric(
+        "odometer_billing_months_waiting",
+        Kind::Gauge,
+        &[],
+        "Months that are over and not wholly invoiced; the log says what they wait for.",
+    ),
+    metric(
+        "odometer_billing_organizations_failed",
+        Kind::Gauge,
+        &[],
+        "Organizations that could not be billed at the last look; the others were.",
     ),
     metric(
         "odometer_build_info",

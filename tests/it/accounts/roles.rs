@@ -11,6 +11,9 @@ const RUNTIME: [&str; 2] =
 /// Routes without an organization that any key may ask.
 const ANY_KEY: [(&str, &str); 1] = [("get", "/v1/license-keys")];
 
+/// Routes of an organization that are the operator's.
+const OPERATOR: [&str; 1] = ["/v1/organizations/{org}/invoices/{number}/void"];
+
 /// Routes with which who reads signs in to the pages, and changes nothing.
 const SIGN_IN: &str = "/v1/organizations/{org}/portal-sessions";
 
@@ -39,6 +42,7 @@ impl Route {
             "operator" => true,
             _ if !self.names_an_organization() => any_key,
             _ if foreign => return Some((404, "organization-not-found")),
+            _ if OPERATOR.contains(&self.path.as_str()) => false,
             "admin" => true,
             "viewer" => !self.mutates() || (self.method == "post" && self.path == SIGN_IN),
             _ => !self.mutates() && RUNTIME.contains(&self.path.as_str()),

@@ -75,6 +75,11 @@ async fn finalizes_what_is_counted(world: &World) {
     assert_eq!(invoice["price_book"], "2023-09");
     assert_eq!(invoice["digest"].as_str().expect("a digest").len(), 64);
     assert_eq!(invoice["ledger"][0]["next_offset"], 1);
+    let viewer = world.new_key("acme", "viewer").await;
+    let seen = world.call(&viewer, "GET", "/v1/organizations/acme/invoices/2026-000001", None).await.good();
+    assert_eq!((&seen["ledger"], &seen["digest"]), (&json!([]), &invoice["digest"]));
+    let listed = world.call(&viewer, "GET", "/v1/organizations/acme/invoices", None).await.good();
+    assert_eq!(listed["data"], json!([seen]), "where the ledgers ended is the operator's to see");
     let amounts: Vec<_> = invoice["lines"].as_array().unwrap().iter().map(|line| &line["amount"]).collect();
     assert_eq!(amounts, ["315.00", "41.11"]);
     let one = world.get("/v1/organizations/acme/invoices/2026-000001").await.good();

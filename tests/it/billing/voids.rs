@@ -162,6 +162,9 @@ async fn a_void_invoice_gives_its_credit_back_and_ends_dunning() {
     let created = services("acme", "2026-09-20T00:00:00Z", 1);
     let mut world = world;
     world.publish(&[], &created).await;
+    world.set_clock("2026-10-31T00:00:00Z").await;
+    assert!(!bill_by(&biller_by(&world, book()), "2026-10").await.finalized);
+    assert_eq!(invoices(&world, "acme").await[0]["amount_due"], "123.45", "a draft knows of the credit");
     close(&world, "2026-11-01T00:00:00Z", "2026-10").await;
     let number = "2026-000001";
     // 105.00 and 19.95 of tax, less the credit.

@@ -137,3 +137,20 @@ async fn many_are_collected_together() {
         assert_eq!(books.charged().await, 60);
     }
 }
+
+#[tokio::test]
+async fn an_invoice_that_can_not_be_read_keeps_no_other_waiting() {
+    for books in on_both("payments_damaged").await {
+        for (organization, number) in [("acme", "2026-000001"), ("zulu", "2026-000002")] {
+            books.sign_up(organization).await;
+            books.set_up(organization, "tok_ok").await;
+            books.issue(organization, number, "10.00").await;
+        }
+        books.execute("UPDATE invoices SET charge = 'much' WHERE organization = 'acme'", &[]).await;
+        let collected = books.payments.collect_due(None).await.unwrap();
+        assert_eq!((collected.paid, collected.damaged), (1, 1));
+        assert_eq!(books.state("2026-000002").await, "paid");
+        books.execute("UPDATE invoices SET charge = '10.00' WHERE organization = 'acme'", &[]).await;
+        assert_eq!(books.payments.collect_due(None).await.unwrap().paid, 1);
+    }
+}

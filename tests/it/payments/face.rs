@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use axum::{Form, Json, Router};
 use odometer::accounts::Accounts;
 use odometer::billing::payment::{Amount, Answer, Charge, Provider, Sandbox};
+use odometer::clock::Clock;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -102,7 +103,7 @@ async fn make_intent(
             "id": format!("pi_{key}"), "object": "payment_intent", "status": status,
             "amount": charge.amount.minor_units(), "currency": "usd", "customer": fields.get("customer"),
             "metadata": { "odometer_attempt": fields["metadata[odometer_attempt]"] },
-            "last_payment_error": null,
+            "last_payment_error": null, "created": Clock::System.now_ms().div_euclid(1000),
         })
     };
     let keep = |made: &Value| {
@@ -134,7 +135,10 @@ async fn list_intents(
     Query(fields): Query<HashMap<String, String>>,
 ) -> Reply {
     face.note("/v1/payment_intents?", &headers, &fields);
-    let intents = face.intents();
+    let bound = |name: &str| fields.get(name).map(|value| value.parse::<i64>().expect("seconds"));
+    let (from, to) = (bound("created[gte]").unwrap_or(0), bound("created[lte]").unwrap_or(i64::MAX));
+    let mut intents = face.intents();
+    intents.retain(|intent| (from..=to).contains(&intent["created"].as_i64().expect("seconds")));
     let start = match fields.get("starting_after") {
         Some(last) => intents.iter().position(|intent| intent["id"] == *last.as_str()).map_or(0, |at| at + 1),
         None => 0,

@@ -236,3 +236,41 @@ async fn whatever_is_lost_every_invoice_is_paid_once() {
         books.accounts.verify_log().await.unwrap().expect("the log is whole");
     }
 }
+
+/// Declines, and tells so by an event before it answers.
+#[derive(Debug)]
+struct Eventful(Arc<Accounts>, Sandbox);
+
+impl Provider for Eventful {
+    fn keep<'a>(&'a self, method: &'a Method) -> BoxFuture<'a, Result<Kept, ProviderError>> {
+        self.1.keep(method)
+    }
+
+    fn charge<'a>(&'a self, charge: &'a Charge) -> BoxFuture<'a, Result<Answer, ProviderError>> {
+        async move {
+            let sql = "UPDATE payment_attempts SET state = 'declined', code = 'card_declined', detail = 'No.'
+                WHERE id = $1";
+            let told = self.0.database().execute(sql, &[charge.idempotency_key.as_str().into()]).await;
+            assert_eq!(told.expect("decide"), 1);
+            self.1.charge(charge).await
+        }
+        .boxed()
+    }
+
+    fn look_up<'a>(&'a self, charge: &'a Charge) -> BoxFuture<'a, Result<Option<Answer>, ProviderError>> {
+        self.1.look_up(charge)
+    }
+}
+
+#[tokio::test]
+async fn a_decline_that_an_event_told_of_before_the_answer_is_a_decline() {
+    for books in on_both("payments_event_first").await {
+        books.sign_up("acme").await;
+        books.set_up("acme", "tok_declined").await;
+        books.issue("acme", "2026-000001", "10.00").await;
+        let payments = books.through(Eventful(books.accounts.clone(), Sandbox::new(books.accounts.clone())));
+        let asked = payments.collect(&Caller::operator(), "2026-000001", Occasion::Asked).await.unwrap();
+        let declined = Collected::Declined { code: "card_declined".to_owned(), message: "No.".to_owned() };
+        assert_eq!(asked, declined);
+    }
+}

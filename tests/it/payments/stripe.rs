@@ -164,3 +164,24 @@ async fn a_payment_method_is_kept_for_more_than_one_charge() {
         shop.face.requests("/v1/customers").into_iter().map(|request| request.idempotency_key).collect();
     assert!(keys[0].is_some() && keys[0] == keys[2] && keys[2] == keys[3] && keys[0] != keys[1], "{keys:?}");
 }
+
+/// It was sent again long after it was first asked for: it is not where it is looked for first.
+#[tokio::test]
+async fn a_payment_that_was_sent_again_later_is_found_too() {
+    let shop = Shop::new().await;
+    shop.books.set_up("acme", "pm_ok").await;
+    shop.books.issue("acme", "2026-000001", "10.00").await;
+    shop.proxy.lose_answers(3);
+    assert_eq!(shop.collect("2026-000001").await, Collected::Unknown);
+    shop.books.execute("UPDATE payment_attempts SET begun_ms = begun_ms - 86400000", &[]).await;
+    shop.books.look_now().await;
+    assert_eq!(shop.payments.collect_due(None).await.unwrap().paid, 1);
+    let windows: Vec<bool> = shop
+        .face
+        .requests("/v1/payment_intents?")
+        .iter()
+        .map(|request| request.fields.contains_key("created[lte]"))
+        .collect();
+    assert_eq!(windows, [true, false], "first around the time when it was asked for, then since");
+    assert_eq!(shop.books.charged().await, 1);
+}

@@ -217,3 +217,17 @@ async fn without_a_secret_there_is_no_webhook() {
     let answer = world.call(TOKEN, "POST", "/v1/webhooks/stripe", Some(json!({}))).await;
     assert_eq!(answer.refusal(), (404, "not-found"));
 }
+
+#[tokio::test]
+async fn events_are_forgotten_once_they_can_not_come_again() {
+    let shop = Shop::new("webhook_sweep").await;
+    let event = shop.event("evt_1", "payment_intent.succeeded", |_| {}).await;
+    assert_eq!(shop.send(&event).await, taken());
+    assert_eq!(shop.payments.sweep_events().await.unwrap(), 0);
+    let age = "UPDATE provider_events SET received_ms = received_ms - 3110400000";
+    shop.world.accounts.database().execute(age, &[]).await.unwrap();
+    assert_eq!(shop.payments.sweep_events().await.unwrap(), 1);
+    // Even then it changes nothing: the payment is decided.
+    assert_eq!(shop.send(&event).await, taken());
+    assert_eq!(shop.state().await, states("paid", "succeeded"));
+}
