@@ -56,20 +56,26 @@ pub const OWNED_PROPERTIES: [(&str, &str); 9] = [
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Defaults that differ from librdkafka's, and why.
-const DEFAULTS: [(&str, &str); 8] = [
+const DEFAULTS: [(&str, &str); 9] = [
     ("partition.assignment.strategy", "cooperative-sticky"), // a rebalance stops only lanes that move
     ("session.timeout.ms", "10000"),                         // a process that died is replaced after this
     ("heartbeat.interval.ms", "2000"),
     ("topic.metadata.refresh.interval.ms", "30000"), // partitions that are added are found soon
     ("fetch.wait.max.ms", "100"),                    // the tail doesn't wait for a full fetch
     ("queued.min.messages", "100000"),
+    ("fetch.max.bytes", "8388608"), // an answer unpacks to several times its size, whatever is queued
     ("socket.timeout.ms", "20000"),
     ("socket.nagle.disable", "true"),
 ];
 
-/// librdkafka's own defaults of `queued.max.messages.kbytes` and `fetch.max.bytes`.
+/// librdkafka's own default of `queued.max.messages.kbytes`.
 const QUEUED_KIBIBYTES: u64 = 64 << 10;
-const FETCH_BYTES: u64 = 50 << 20;
+
+/// What librdkafka keeps of a queued message beside its bytes.
+const MESSAGE_OVERHEAD: u64 = 512;
+/// How many times its size an answer may unpack to: what compression makes of records that are much
+/// alike.
+const UNPACKED: u64 = 8;
 
 /// Set last, whatever the configuration says.
 const OWNED: [(&str, &str); 6] = [
@@ -91,12 +97,15 @@ pub struct KafkaError {
 }
 
 impl Settings {
-    /// The most bytes that a consumer holds of what nobody has read yet: its queue, and one answer that
-    /// is still added to it when it is full.
+    /// The most bytes that a consumer holds of what nobody has read yet: its queue, what it keeps of
+    /// each message there, and one answer, unpacked, that is still added to it when it is full.
     pub fn fetched_bytes(&self) -> u64 {
-        let set = |name: &str| self.properties.get(name).and_then(|value| value.parse::<u64>().ok());
+        let properties = self.consumer_properties();
+        let set = |name: &str| properties.get(name).and_then(|value| value.parse::<u64>().ok());
         let queued = set("queued.max.messages.kbytes").unwrap_or(QUEUED_KIBIBYTES).saturating_mul(1024);
-        queued.saturating_add(set("fetch.max.bytes").unwrap_or(FETCH_BYTES))
+        let messages = set("queued.min.messages").unwrap_or(0).saturating_mul(MESSAGE_OVERHEAD);
+        let answer = set("fetch.max.bytes").unwrap_or(0).saturating_mul(UNPACKED);
+        queued.saturating_add(messages).saturating_add(answer)
     }
 
     /// The consumer's properties: odometer's defaults, then the configuration's, then the owned ones.

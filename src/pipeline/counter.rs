@@ -154,7 +154,9 @@ impl LaneCounter {
 
     /// The log was read up to the ledger's end: the window is whole, counting begins.
     fn pass_end(&mut self) {
-        self.rebuild = None;
+        if self.rebuild.take().is_some() {
+            tracing::info!(lane = %self.lane, at = self.first, "read window again");
+        }
         if self.cut.finish() {
             let loss = format!(
                 "the last record below offset {} has another leader epoch than the one that was counted: \

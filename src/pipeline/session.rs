@@ -293,6 +293,7 @@ impl Running<'_> {
         let mut offsets = Vec::with_capacity(lanes.len());
         let (waiting, lanes): (Vec<_>, Vec<_>) =
             lanes.into_iter().partition(|lane| self.session.waiting.holds(lane));
+        tracing::info!(lanes = lanes.len(), waiting = waiting.len(), "assigned");
         if !lanes.is_empty() {
             let mut topics: Vec<_> = lanes.iter().map(|(topic, _)| topic.clone()).collect();
             topics.sort();
