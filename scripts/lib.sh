@@ -85,7 +85,7 @@ free_port() (
 # Stacks that this script starts get free ports, where the environment names none.
 use_free_ports() {
   local name
-  for name in KAFKA KAFKA_CONTROLLER CLICKHOUSE CLICKHOUSE_TCP POSTGRES STRIPE_MOCK; do
+  for name in KAFKA KAFKA_CONTROLLER CLICKHOUSE CLICKHOUSE_TCP CLICKHOUSE_2 CLICKHOUSE_2_TCP POSTGRES STRIPE_MOCK; do
     name=ODOMETER_${name}_PORT
     export "$name=${!name:-0}"
   done

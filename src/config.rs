@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Format, MeterRule};
+use crate::store::Layout;
 
 pub use keys::{KEYS, Key, markdown};
 pub use secret::{MissingSecret, Secret};
@@ -93,6 +94,7 @@ pub struct ClickHouse {
     pub database: String,
     pub user: String,
     pub password: Secret,
+    pub layout: Layout,
 }
 
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# ClickHouse: the library that npm has, started as a server by clickhouse-server.c.
+# ClickHouse: the library that npm has, started as a server by clickhouse-server.c. A second one
+# makes a cluster of two shards; each names both, so the ports of both are chosen with the first.
 
 readonly clickhouse_version=26.7.3-stable.1
 readonly clickhouse_package=@chdb/lib-linux-x64-gnu@$clickhouse_version
@@ -9,16 +10,31 @@ readonly clickhouse_home=$cache/clickhouse-$clickhouse_version
 readonly clickhouse_source=$repository/scripts/stack.d/clickhouse-server.c
 
 clickhouse_ports() { echo clickhouse=8123 clickhouse_tcp=9000; }
-clickhouse_url() { echo "http://127.0.0.1:$(port clickhouse)"; }
-clickhouse_line() { echo "CLICKHOUSE_URL=$(clickhouse_url)"; }
+clickhouse_line() { echo "CLICKHOUSE_URL=$(clickhouse_url clickhouse)"; }
 clickhouse_stop_signal() { echo TERM; }
-
 clickhouse_prepare() {
+  if clickhouse_is_cluster && [[ -z $(port clickhouse_2_tcp) ]]; then choose_ports clickhouse-2; fi
+  clickhouse_prepare_server clickhouse
+}
+clickhouse_launch() { clickhouse_launch_server clickhouse; }
+clickhouse_answers() { clickhouse_server_answers clickhouse; }
+
+clickhouse_2_ports() { echo clickhouse_2=8124 clickhouse_2_tcp=9001; }
+clickhouse_2_line() { echo "CLICKHOUSE_2_URL=$(clickhouse_url clickhouse-2)"; }
+clickhouse_2_stop_signal() { echo TERM; }
+clickhouse_2_prepare() { clickhouse_prepare_server clickhouse-2; }
+clickhouse_2_launch() { clickhouse_launch_server clickhouse-2; }
+clickhouse_2_answers() { clickhouse_server_answers clickhouse-2; }
+
+clickhouse_is_cluster() { enabled | grep -qxF clickhouse-2; }
+clickhouse_url() { echo "http://127.0.0.1:$(port "${1//-/_}")"; }
+
+clickhouse_prepare_server() {
   ensure_commands curl:curl
   ensure_cached "clickhouse-$clickhouse_version" clickhouse_fetch
   ensure_cached "$(clickhouse_launcher)" clickhouse_compile
-  mkdir -p "$dir/clickhouse/data"
-  clickhouse_config >"$dir/clickhouse/config.xml"
+  mkdir -p "$dir/$1/data"
+  clickhouse_config "$1" >"$dir/$1/config.xml"
 }
 
 clickhouse_fetch() {
@@ -49,12 +65,13 @@ clickhouse_compile() {
 }
 
 clickhouse_config() {
+  local ports=${1//-/_}
   cat <<END
 <clickhouse>
   <listen_host>127.0.0.1</listen_host>
-  <http_port>$(port clickhouse)</http_port>
-  <tcp_port>$(port clickhouse_tcp)</tcp_port>
-  <path>$dir/clickhouse/data</path>
+  <http_port>$(port "$ports")</http_port>
+  <tcp_port>$(port "${ports}_tcp")</tcp_port>
+  <path>$dir/$1/data</path>
   <max_server_memory_usage>${ODOMETER_CLICKHOUSE_MEMORY:-4294967296}</max_server_memory_usage>
   <mark_cache_size>268435456</mark_cache_size>
   <!-- Near a server's; the library would have 2, and let merges and mutations wait. -->
@@ -62,19 +79,36 @@ clickhouse_config() {
   <background_schedule_pool_size>32</background_schedule_pool_size>
   <background_streaming_schedule_pool_size>8</background_streaming_schedule_pool_size>
   <logger>
-    <log>$dir/clickhouse/server.log</log>
+    <log>$dir/$1/server.log</log>
     <size>100M</size>
     <count>2</count>
   </logger>
+$(clickhouse_is_cluster && clickhouse_cluster || true)
 </clickhouse>
 END
 }
 
-clickhouse_launch() {
-  launch clickhouse "$cache/$(clickhouse_launcher)/clickhouse-server" \
-    "$clickhouse_home/libchdb.so" "--config-file=$dir/clickhouse/config.xml" --log-level=warning
+# `odometer`, and `odometer_first`: what it was before its second server came.
+clickhouse_cluster() {
+  local first second
+  first=$(clickhouse_shard clickhouse_tcp) second=$(clickhouse_shard clickhouse_2_tcp)
+  cat <<END
+  <remote_servers>
+    <odometer>$first$second</odometer>
+    <odometer_first>$first</odometer_first>
+  </remote_servers>
+END
 }
 
-clickhouse_answers() {
-  [[ $(curl --silent --max-time 10 "$(clickhouse_url)/?query=SELECT%201" 2>/dev/null) == 1 ]]
+clickhouse_shard() {
+  echo "<shard><replica><host>127.0.0.1</host><port>$(port "$1")</port></replica></shard>"
+}
+
+clickhouse_launch_server() {
+  launch "$1" "$cache/$(clickhouse_launcher)/clickhouse-server" \
+    "$clickhouse_home/libchdb.so" "--config-file=$dir/$1/config.xml" --log-level=warning
+}
+
+clickhouse_server_answers() {
+  [[ $(curl --silent --max-time 10 "$(clickhouse_url "$1")/?query=SELECT%201" 2>/dev/null) == 1 ]]
 }

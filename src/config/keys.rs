@@ -103,6 +103,24 @@ pub const KEYS: &[Key] = &[
     key("clickhouse.user", "text", Some("default"), "The user."),
     key("clickhouse.password", "secret", Some("\"\""), "The user's password."),
     key(
+        "clickhouse.cluster",
+        "text",
+        None,
+        "The name in ClickHouse's `remote_servers` of the cluster over whose shards counts are spread; see [operations](operations.md). Without it, one shard.",
+    ),
+    key(
+        "clickhouse.servers",
+        "URLs",
+        Some("\"\""),
+        "With a cluster or replicas: all servers that have tables, separated by commas. `clickhouse.url` is one of the first shard, or leads to them.",
+    ),
+    key(
+        "clickhouse.replicas",
+        "integer",
+        Some("1"),
+        "Replicas of each shard. From 2 on the tables are replicated, and an insert waits until all have it.",
+    ),
+    key(
         "accounts.url",
         "secret",
         Some("sqlite://odometer.db"),
@@ -205,6 +223,8 @@ pub const KEYS: &[Key] = &[
     key("regions.*.clickhouse.database", "name", Some("odometer"), "That region's database."),
     key("regions.*.clickhouse.user", "text", Some("default"), "That region's user."),
     key("regions.*.clickhouse.password", "secret", Some("\"\""), "That region's password."),
+    key("regions.*.clickhouse.cluster", "text", None, "That region's cluster."),
+    key("regions.*.clickhouse.replicas", "integer", Some("1"), "That region's replicas of each shard."),
     key(
         "plans",
         "path",

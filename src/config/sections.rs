@@ -11,6 +11,7 @@ use super::{
 };
 use crate::decode::{Decoder, InvalidMeter, InvalidRules};
 use crate::event::{Aggregation, Format, MeterRule, Rules};
+use crate::store::Layout;
 
 /// Below this no lane's window and queue have room.
 const LEAST_MEMORY: u64 = 1 << 20;
@@ -155,7 +156,23 @@ fn clickhouse(scope: &Scope<'_>) -> Option<ClickHouse> {
     let database = scope.get("database", values::database_name);
     let user = scope.get("user", values::text);
     let password = scope.get("password", secret);
-    Some(ClickHouse { url: url?, database, user, password })
+    let layout = Layout {
+        cluster: scope.optional("cluster", values::text),
+        // Tables are made where events are counted; elsewhere they are only read.
+        servers: if is_other_region { Vec::new() } else { scope.get("servers", values::http_urls) },
+        replicas: scope.get("replicas", values::integer(1)),
+    };
+    let is_spread = layout.cluster.is_some() || layout.replicas > 1;
+    if !is_other_region && is_spread == scope.is_absent("servers") {
+        let problem = match is_spread {
+            true => "is missing: list the URLs of all servers that have tables",
+            false => {
+                "is given without clickhouse.cluster or clickhouse.replicas: one server is clickhouse.url"
+            }
+        };
+        scope.report("servers", problem);
+    }
+    Some(ClickHouse { url: url?, database, user, password, layout })
 }
 
 fn http(scope: &Scope<'_>) -> Http {

@@ -88,6 +88,7 @@ impl Config {
             database: self.clickhouse.database.clone(),
             user: self.clickhouse.user.clone(),
             password: self.clickhouse_password()?,
+            layout: self.clickhouse.layout.clone(),
         })
     }
 
@@ -118,6 +119,7 @@ impl Config {
                 database: clickhouse.database.clone(),
                 user: clickhouse.user.clone(),
                 password: fetch(&key, &clickhouse.password)?,
+                layout: clickhouse.layout.clone(),
             };
             others.push((reading, store));
         }

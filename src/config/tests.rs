@@ -196,6 +196,14 @@ fn wrong_values_are_named_with_what_is_allowed() {
         ),
         ("regions: { us: { clickhouse: { url: http://a } } }".to_owned(), "own region"),
         ("regions: { eu: {} }".to_owned(), "regions.eu.clickhouse.url: is missing"),
+        ("clickhouse: { cluster: usage }".to_owned(), "clickhouse.servers: is missing"),
+        ("clickhouse: { replicas: 2 }".to_owned(), "clickhouse.servers: is missing"),
+        ("clickhouse: { replicas: 0 }".to_owned(), "from 1 on"),
+        ("clickhouse: { servers: 'http://a' }".to_owned(), "given without clickhouse.cluster"),
+        (
+            "clickhouse: { cluster: c, servers: 'http://a, b' }".to_owned(),
+            "clickhouse.servers: \"http://a, b\"",
+        ),
         ("payments: { provider: stripe }".to_owned(), "payments.secret_key: is missing"),
         ("clock: sundial".to_owned(), "\"sundial\" is none of system, test"),
     ];
@@ -223,6 +231,18 @@ fn a_missing_secret_matters_only_where_it_is_needed() {
     let config = parse("clickhouse: { password: 'env:ODOMETER_NO_SUCH_VARIABLE' }").unwrap();
     let error = config.clickhouse_password().unwrap_err().to_string();
     assert!(error.contains("clickhouse.password: is env:ODOMETER_NO_SUCH_VARIABLE"), "{error}");
+}
+
+#[test]
+fn a_database_may_lie_on_a_cluster() {
+    let text = "clickhouse: { cluster: usage, servers: 'http://a:8123, https://b', replicas: 2 }\n\
+                regions: { eu: { clickhouse: { url: http://c, cluster: other } } }";
+    let config = parse(text).unwrap();
+    let own = config.store_settings().unwrap().layout;
+    assert_eq!((own.cluster.as_deref(), own.replicas), (Some("usage"), 2));
+    assert_eq!(own.servers, ["http://a:8123", "https://b"]);
+    let other = &config.other_deployments().unwrap()[0].1.layout;
+    assert_eq!((other.cluster.as_deref(), other.replicas, other.servers.len()), (Some("other"), 1, 0));
 }
 
 #[test]

@@ -159,6 +159,11 @@ pub fn http_url(text: &str) -> Read<String> {
     if is_http { Ok(text.trim_end_matches('/').to_owned()) } else { Err(wrong.into()) }
 }
 
+/// Any number of URLs, separated by commas.
+pub fn http_urls(text: &str) -> Read<Vec<String>> {
+    text.split(',').map(str::trim).filter(|url| !url.is_empty()).map(http_url).collect()
+}
+
 pub fn accounts_url(text: &str) -> Read<String> {
     let rest =
         ["sqlite:", "postgres://", "postgresql://"].iter().find_map(|scheme| text.strip_prefix(scheme));

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::blocks::{among_blocks, blocks_of, with_blocks};
+use super::blocks::{among_blocks, with_blocks};
 use super::client::{QUERY_TIMEOUT, within};
 use super::rows::{HOUR_S, StoredCount, StoredService};
+use super::schema::literal;
 use super::usage::among_hours;
 use super::{Store, StoreError};
 use crate::aggregate::{CountRow, LedgerRow, ServiceRow};
@@ -47,7 +48,8 @@ impl Store {
             "SELECT toUInt128(0) AS block, organization, meter, region, billed_hour AS hour, fold, billed AS value FROM ({sql})"
         );
         let action = || "read what is billed".to_owned();
-        let mut cursor = blocks_of(&self.client, &sql, rows)
+        let mut cursor = self
+            .blocks_of(&sql, rows)
             .fetch::<StoredCount<'_>>()
             .map_err(|error| StoreError::new(action(), &error))?;
         let mut counts = Vec::new();
@@ -72,7 +74,8 @@ impl Store {
             quoted(organizations)
         );
         let action = || "read services that are billed".to_owned();
-        let mut cursor = blocks_of(&self.client, &sql, rows)
+        let mut cursor = self
+            .blocks_of(&sql, rows)
             .fetch::<StoredService<'_>>()
             .map_err(|error| StoreError::new(action(), &error))?;
         let mut services = Vec::new();
@@ -100,14 +103,13 @@ impl Store {
             blocks = among_blocks!(),
             seconds = epoch_ms.div_euclid(1000),
         );
-        let query = blocks_of(&self.client, &sql, rows).fetch_all::<String>();
+        let query = self.blocks_of(&sql, rows).fetch_all::<String>();
         within(QUERY_TIMEOUT, || "read organizations with late events".to_owned(), query).await
     }
 }
 
 /// As a list of literals; without any, one that no organization has.
 fn quoted(organizations: &[&str]) -> String {
-    let literal = |name: &&str| format!("'{}'", name.replace('\\', "\\\\").replace('\'', "\\'"));
-    let literals: Vec<String> = organizations.iter().map(literal).collect();
+    let literals: Vec<String> = organizations.iter().map(|name| literal(name)).collect();
     if literals.is_empty() { "''".to_owned() } else { literals.join(",") }
 }

@@ -10,8 +10,8 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use super::StoreError;
 use super::partition::{ServerClock, Spans};
+use super::{Layout, StoreError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,6 +28,7 @@ pub struct Settings {
     pub database: String,
     pub user: String,
     pub password: String,
+    pub layout: Layout,
 }
 
 /// Without the password, and without what a URL may carry of one.
@@ -40,12 +41,15 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// One database of one ClickHouse server. Clones share connections.
+/// One database. Clones share connections.
 #[derive(Clone)]
 pub struct Store {
     pub(super) client: Client,
     /// Without a database, for making it.
     pub(super) server: Client,
+    /// All that have tables, likewise; none where that is the only one.
+    pub(super) others: Arc<[Client]>,
+    pub(super) layout: Arc<Layout>,
     pub(super) database: Arc<str>,
     pub(super) clock: Arc<ServerClock>,
     pub(super) spans: Arc<Spans>,
@@ -67,9 +71,13 @@ impl Store {
         .with_user(&settings.user)
         .with_password(&settings.password)
         .with_product_info("odometer", env!("CARGO_PKG_VERSION"));
+        let server = (settings.layout.settings().iter())
+            .fold(server, |server, (name, value)| server.with_setting(*name, *value));
         Ok(Self {
             client: server.clone().with_database(&settings.database),
+            others: settings.layout.servers.iter().map(|url| server.clone().with_url(url)).collect(),
             server,
+            layout: Arc::new(settings.layout.clone()),
             database: settings.database.as_str().into(),
             clock: Arc::default(),
             spans: Arc::default(),
@@ -95,6 +103,9 @@ impl Store {
             let mut insert = self.client.insert::<T>(table).await?;
             for (name, value) in INSERT_SETTINGS {
                 insert = insert.with_setting(*name, *value);
+            }
+            for (name, value) in self.layout.insert_settings() {
+                insert = insert.with_setting(name, value);
             }
             for row in rows {
                 insert.write(&row).await?;

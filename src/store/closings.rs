@@ -73,7 +73,7 @@ struct ClosingRecord {
     tenure: u128,
 }
 
-pub(super) fn table(database: &str, durable: &str) -> String {
+pub(super) fn table(database: &str, engine: &str, durable: &str) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {database}.closings (
     id UInt128,
@@ -86,7 +86,7 @@ pub(super) fn table(database: &str, durable: &str) -> String {
     sequence UInt64,
     tenure UInt128,
     closed_at DateTime64(3, 'UTC') DEFAULT now64(3)
-) ENGINE = MergeTree ORDER BY (topic, topic_id, partition, month, id) SETTINGS {durable}"
+) ENGINE = {engine} ORDER BY (topic, topic_id, partition, month, id) SETTINGS {durable}"
     )
 }
 

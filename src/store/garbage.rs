@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use super::client::{QUERY_TIMEOUT, execute, fetch};
 use super::closings::{ClosedLane, as_of};
+use super::layout::{SPREAD_TABLES, Server};
 use super::partition::Partition;
 use super::read::Published;
 use super::rows::LedgerRecord;
@@ -56,7 +57,8 @@ impl Store {
     /// there is anything. Any number of processes may do it at once.
     pub async fn collect_garbage(&self) -> Result<Garbage, StoreError> {
         let now_ms = self.server_now_ms().await?;
-        let partitions = self.partitions().await?;
+        let servers = self.servers().await?;
+        let partitions = self.partitions(&servers).await?;
         let blocks = self.blocks(now_ms).await?;
         let chosen: Vec<Partition> = partitions
             .into_iter()
@@ -70,14 +72,14 @@ impl Store {
             return Ok(Garbage::default());
         }
         for partition in &chosen {
-            self.clear("prepared", *partition, blocks.needed.get(partition)).await?;
+            self.clear(&servers, "prepared", *partition, blocks.needed.get(partition)).await?;
         }
         tokio::time::sleep(Duration::from_secs(self.spans.publish.into())).await;
         let after = self.blocks(now_ms).await?;
         let mut collected = Garbage::default();
         for partition in chosen {
             for table in TABLES_OF_BLOCKS {
-                self.clear(table, partition, after.needed.get(&partition)).await?;
+                self.clear(&servers, table, partition, after.needed.get(&partition)).await?;
             }
             collected.partitions += 1;
             let none = BTreeSet::new();
@@ -87,35 +89,51 @@ impl Store {
         Ok(collected)
     }
 
-    /// Leaves a partition of a table with the rows of the needed blocks alone.
+    /// Leaves a partition of a table with the rows of the needed blocks alone, on every server that
+    /// has a part of it.
     async fn clear(
         &self,
+        servers: &[Server],
         table: &str,
         Partition { level, bucket }: Partition,
         needed: Option<&BTreeSet<BlockId>>,
     ) -> Result<(), StoreError> {
-        let action = || format!("drop garbage of partition ({level}, {bucket}) of {table}");
-        let Some(needed) = needed else {
-            let sql = format!("ALTER TABLE {table} DROP PARTITION ({level}, {bucket})");
-            return execute(self.client.query(&sql), QUERY_TIMEOUT, action).await;
+        let is_spread = SPREAD_TABLES.contains(&table);
+        let local = if is_spread { self.layout.local(table) } else { table.to_owned() };
+        let name = format!("{}.{local}", self.quoted_database());
+        let sql = match needed {
+            None => format!("ALTER TABLE {name} DROP PARTITION ({level}, {bucket})"),
+            Some(needed) => format!(
+                "ALTER TABLE {name} DELETE IN PARTITION ({level}, {bucket}) WHERE block NOT IN {}
+                SETTINGS mutations_sync = 1",
+                blocks::array(needed.iter().copied())
+            ),
         };
-        let sql = format!(
-            "ALTER TABLE {table} DELETE IN PARTITION ({level}, {bucket}) WHERE block NOT IN {}
-            SETTINGS mutations_sync = 1",
-            blocks::array(needed.iter().copied())
-        );
-        execute(self.client.query(&sql), QUERY_TIMEOUT, action).await
+        for server in servers.iter().filter(|server| is_spread || server.decides) {
+            let action =
+                || format!("drop garbage of partition ({level}, {bucket}) of {}", server.about(&local));
+            execute(server.client.query_raw(&sql), QUERY_TIMEOUT, action).await?;
+        }
+        Ok(())
     }
 
     /// The partitions of all tables of blocks.
-    async fn partitions(&self) -> Result<Vec<Partition>, StoreError> {
-        let query = self
-            .client
-            .query(PARTITIONS)
-            .param("database", &*self.database)
-            .param("tables", [&TABLES_OF_BLOCKS[..], &["prepared"]].concat());
-        let partitions: Vec<(u8, u32)> = fetch(query, || "list partitions".to_owned()).await?;
-        Ok(partitions.into_iter().map(|(level, bucket)| Partition { level, bucket }).collect())
+    async fn partitions(&self, servers: &[Server]) -> Result<BTreeSet<Partition>, StoreError> {
+        let spread = SPREAD_TABLES.map(|table| self.layout.local(table));
+        let tables: Vec<&str> =
+            ["prepared", "published"].into_iter().chain(spread.iter().map(String::as_str)).collect();
+        let mut all = BTreeSet::new();
+        for server in servers {
+            let query = server
+                .client
+                .query(PARTITIONS)
+                .param("database", &*self.database)
+                .param("tables", tables.clone());
+            let partitions: Vec<(u8, u32)> =
+                fetch(query, || format!("list {}", server.about("partitions"))).await?;
+            all.extend(partitions.into_iter().map(|(level, bucket)| Partition { level, bucket }));
+        }
+        Ok(all)
     }
 
     /// The prepared rows are read first: one that is published in between is then known from both.

@@ -4,10 +4,13 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::client::{QUERY_TIMEOUT, fetch, within};
+use super::layout::{SPREAD_TABLES, Server};
 use super::{Store, StoreError};
 
-/// Tables whose rows must survive a power cut once they are acknowledged.
-const DURABLE_TABLES: [&str; 5] = ["counts", "service_changes", "prepared", "published", "rules"];
+/// Tables whose rows must survive a power cut once they are acknowledged: of every server, and of
+/// those that have the ledger.
+const DURABLE_EVERYWHERE: [&str; 2] = SPREAD_TABLES;
+const DURABLE_WHERE_DECIDED: [&str; 3] = ["prepared", "published", "rules"];
 const DURABLE_SETTINGS: [&str; 2] = ["fsync_after_insert = 1", "fsync_part_directory = 1"];
 
 /// A look at the server and the database.
@@ -17,10 +20,10 @@ pub struct Inspection {
     /// Epoch milliseconds by the server's clock.
     pub now_ms: i64,
     /// Tables that are missing; all where the database is.
-    pub missing: Vec<&'static str>,
+    pub missing: Vec<String>,
     /// Tables that are there without what makes them durable, with what they lack.
-    pub not_durable: Vec<(&'static str, String)>,
-    /// Of the server's fullest disk, in bytes: (free, all). `None` where the user may not know.
+    pub not_durable: Vec<(String, String)>,
+    /// Of the fullest disk of all servers, in bytes: (free, all). `None` where the user may not know.
     pub disk: Option<(u64, u64)>,
 }
 
@@ -33,7 +36,6 @@ struct ServerRecord {
 #[derive(Row, Deserialize)]
 struct TableRecord {
     name: String,
-    engine: String,
     definition: String,
 }
 
@@ -52,44 +54,53 @@ impl Store {
             || "ask ClickHouse for its version".to_owned(),
             query.fetch_one::<ServerRecord>(),
         );
-        let server = server.await?;
-        let query = self
-            .server
-            .query(
-                "SELECT name, engine, create_table_query AS definition FROM system.tables
-                WHERE database = {database:String}",
-            )
-            .param("database", &*self.database);
-        let tables: Vec<TableRecord> =
-            fetch(query, || format!("look at tables of {}", self.database)).await?;
-        let (mut missing, mut not_durable) = (Vec::new(), Vec::new());
-        for name in DURABLE_TABLES {
+        let ServerRecord { version, now_ms } = server.await?;
+        let mut inspection =
+            Inspection { version, now_ms, missing: Vec::new(), not_durable: Vec::new(), disk: None };
+        for server in self.servers().await? {
+            self.inspect_tables(&server, &mut inspection).await?;
+            let fullest = [inspection.disk, fullest_disk(&server).await].into_iter().flatten();
+            inspection.disk =
+                fullest.min_by_key(|(free, total)| u128::from(*free) * 1_000_000 / u128::from(*total));
+        }
+        Ok(inspection)
+    }
+
+    async fn inspect_tables(&self, server: &Server, inspection: &mut Inspection) -> Result<(), StoreError> {
+        let query = server.client.query(
+            "SELECT name, create_table_query AS definition FROM system.tables
+            WHERE database = {database:String}",
+        );
+        let tables: Vec<TableRecord> = fetch(query.param("database", &*self.database), || {
+            format!("look at tables of {}", self.database)
+        })
+        .await?;
+        let deciding: &[&str] = if server.decides { &DURABLE_WHERE_DECIDED } else { &[] };
+        let names = DURABLE_EVERYWHERE.iter().map(|table| self.layout.local(table));
+        for name in names.chain(deciding.iter().map(|table| (*table).to_owned())) {
             match tables.iter().find(|table| table.name == name) {
-                None => missing.push(name),
-                Some(table) => not_durable.extend(lacks(table).map(|lack| (name, lack))),
+                None => inspection.missing.push(server.about(&name)),
+                Some(table) => {
+                    inspection.not_durable.extend(lacks(table).map(|lack| (server.about(&name), lack)));
+                }
             }
         }
-        let query = self.server.query(
-            "SELECT free_space AS free, total_space AS total FROM system.disks
-            WHERE total_space > 0 ORDER BY free_space / total_space LIMIT 1",
-        );
-        let disks: Vec<DiskRecord> =
-            fetch(query, || "ask ClickHouse for its disks".to_owned()).await.unwrap_or_default();
-        Ok(Inspection {
-            version: server.version,
-            now_ms: server.now_ms,
-            missing,
-            not_durable,
-            disk: disks.first().map(|disk| (disk.free, disk.total)),
-        })
+        Ok(())
     }
 }
 
-/// A distributed table keeps nothing itself; the tables behind it are its servers'.
+/// (free, all) in bytes, where the user may know.
+async fn fullest_disk(server: &Server) -> Option<(u64, u64)> {
+    let query = server.client.query(
+        "SELECT free_space AS free, total_space AS total FROM system.disks
+        WHERE total_space > 0 ORDER BY free_space / total_space LIMIT 1",
+    );
+    let disks: Vec<DiskRecord> =
+        fetch(query, || "ask ClickHouse for its disks".to_owned()).await.unwrap_or_default();
+    disks.first().map(|disk| (disk.free, disk.total))
+}
+
 fn lacks(table: &TableRecord) -> Option<String> {
-    if table.engine == "Distributed" {
-        return None;
-    }
     let lacking: Vec<&str> =
         DURABLE_SETTINGS.into_iter().filter(|setting| !table.definition.contains(setting)).collect();
     (!lacking.is_empty()).then(|| lacking.join(", "))

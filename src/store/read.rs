@@ -7,7 +7,7 @@ use clickhouse::Row;
 use clickhouse::query::{Query, RowCursor};
 use serde::Deserialize;
 
-use super::blocks::{among_blocks, blocks_of, with_blocks};
+use super::blocks::{among_blocks, with_blocks};
 use super::client::{QUERY_TIMEOUT, fetch, within};
 use super::partition::Partition;
 use super::rows::{LedgerRecord, PublishedRecord, StoredCount, StoredService};
@@ -149,7 +149,8 @@ impl Store {
 
     /// The counts of the named blocks, in no order, streamed.
     pub fn counts_of(&self, rows: &[LedgerRow]) -> Result<BlockCounts, StoreError> {
-        let cursor = blocks_of(&self.client, COUNTS_OF_BLOCKS, rows)
+        let cursor = self
+            .blocks_of(COUNTS_OF_BLOCKS, rows)
             .fetch::<StoredCount<'static>>()
             .map_err(|error| StoreError::new("read counts", &error))?;
         Ok(BlockCounts(cursor))
@@ -157,7 +158,7 @@ impl Store {
 
     /// The service changes of the named blocks, in no order, streamed.
     pub fn services_of(&self, rows: &[LedgerRow]) -> Result<BlockServices, StoreError> {
-        BlockServices::read(blocks_of(&self.client, SERVICES_OF_BLOCKS, rows), "read service changes")
+        BlockServices::read(self.blocks_of(SERVICES_OF_BLOCKS, rows), "read service changes")
     }
 }
 

@@ -66,7 +66,7 @@ const OPEN: &str = "SELECT id, topic, topic_id, partition, from_offset, to_offse
 WHERE state = 'open' ORDER BY changed_at, id";
 const STATE: &str = "SELECT state, detail FROM recounts FINAL WHERE id = toUInt128({id:String})";
 
-pub(super) fn table(database: &str) -> String {
+pub(super) fn table(database: &str, engine: &str) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {database}.recounts (
     id UInt128,
@@ -79,7 +79,7 @@ pub(super) fn table(database: &str) -> String {
     detail String,
     answered Bool,
     changed_at DateTime64(3, 'UTC')
-) ENGINE = ReplacingMergeTree(answered) ORDER BY id"
+) ENGINE = {engine} ORDER BY id"
     )
 }
 

@@ -1,7 +1,8 @@
 //! The tables, the views, and how they come to be.
 
 use super::client::{QUERY_TIMEOUT, execute, within};
-use super::{Store, StoreError, closings, gate, recounts};
+use super::layout::Server;
+use super::{Layout, Store, StoreError, closings, gate, recounts};
 
 /// Counts up with every change of tables or views; `setup` brings older databases up to it.
 const SCHEMA_VERSION: u32 = 4;
@@ -42,12 +43,15 @@ const DURABLE: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
 /// years behind it.
 const WATERMARK_DAYS: u32 = 40;
 
-fn tables(database: &str) -> Vec<String> {
+/// Of these every server has a part: what blocks say.
+fn spread_tables(database: &str, layout: &Layout) -> Vec<String> {
+    let (counts, service_changes) = (layout.local("counts"), layout.local("service_changes"));
+    let engine = layout.engine("MergeTree", "");
     vec![
         // Sorted for one organization's month; all other columns are nearly constant within a part
         // or follow from the order, so they compress to little.
         format!(
-            "CREATE TABLE IF NOT EXISTS {database}.counts (
+            "CREATE TABLE IF NOT EXISTS {database}.{counts} (
     organization String CODEC(ZSTD(1)),
     meter LowCardinality(String),
     region LowCardinality(String),
@@ -58,12 +62,12 @@ fn tables(database: &str) -> Vec<String> {
     level UInt8,
     bucket UInt32,
     INDEX hours hour TYPE minmax GRANULARITY 16
-) ENGINE = MergeTree PARTITION BY (level, bucket)
+) ENGINE = {engine} PARTITION BY (level, bucket)
 ORDER BY (organization, meter, region, hour, fold, block)
 SETTINGS {DURABLE}, index_granularity = 2048"
         ),
         format!(
-            "CREATE TABLE IF NOT EXISTS {database}.service_changes (
+            "CREATE TABLE IF NOT EXISTS {database}.{service_changes} (
     organization String,
     region LowCardinality(String),
     service String,
@@ -77,19 +81,27 @@ SETTINGS {DURABLE}, index_granularity = 2048"
     block UInt128,
     level UInt8,
     bucket UInt32
-) ENGINE = MergeTree PARTITION BY (level, bucket)
+) ENGINE = {engine} PARTITION BY (level, bucket)
 ORDER BY (organization, region, service, block)
 SETTINGS {DURABLE}, index_granularity = 2048"
         ),
+    ]
+}
+
+/// What decides which blocks count, and all else that is small.
+fn deciding_tables(database: &str, layout: &Layout) -> Vec<String> {
+    let engine = layout.engine("MergeTree", "");
+    let replacing = |version: &str| layout.engine("ReplacingMergeTree", version);
+    vec![
         format!(
             "CREATE TABLE IF NOT EXISTS {database}.prepared ({LEDGER_COLUMNS},
     prepared_at DateTime64(3, 'UTC') DEFAULT now64(3)
-) ENGINE = MergeTree PARTITION BY (level, bucket) ORDER BY block SETTINGS {DURABLE}"
+) ENGINE = {engine} PARTITION BY (level, bucket) ORDER BY block SETTINGS {DURABLE}"
         ),
         format!(
             "CREATE TABLE IF NOT EXISTS {database}.published ({LEDGER_COLUMNS},
     published_at DateTime64(3, 'UTC') DEFAULT now64(3)
-) ENGINE = MergeTree PARTITION BY (level, bucket)
+) ENGINE = {engine} PARTITION BY (level, bucket)
 ORDER BY (topic, topic_id, partition, token, sequence, tenure, block)
 SETTINGS {DURABLE}"
         ),
@@ -98,17 +110,19 @@ SETTINGS {DURABLE}"
             "CREATE TABLE IF NOT EXISTS {database}.claims (
     topic LowCardinality(String), topic_id LowCardinality(String), partition Int32, token UInt64,
     tenure UInt128
-) ENGINE = ReplacingMergeTree(token) ORDER BY (topic, topic_id, partition, tenure) SETTINGS {DURABLE}"
+) ENGINE = {} ORDER BY (topic, topic_id, partition, tenure) SETTINGS {DURABLE}",
+            replacing("token")
         ),
         // Partitions beyond the least number were added later, and are read from their beginning.
         format!(
             "CREATE TABLE IF NOT EXISTS {database}.topics (
     topic LowCardinality(String), topic_id LowCardinality(String), partitions Int32
-) ENGINE = MergeTree ORDER BY (topic, topic_id) SETTINGS {DURABLE}"
+) ENGINE = {engine} ORDER BY (topic, topic_id) SETTINGS {DURABLE}"
         ),
         format!(
             "CREATE TABLE IF NOT EXISTS {database}.rules (hash UInt128, rules String)
-ENGINE = ReplacingMergeTree ORDER BY hash SETTINGS {DURABLE}"
+ENGINE = {} ORDER BY hash SETTINGS {DURABLE}",
+            replacing("")
         ),
         // Of an idle lane's equal observations only the latest is kept.
         format!(
@@ -120,12 +134,13 @@ ENGINE = ReplacingMergeTree ORDER BY hash SETTINGS {DURABLE}"
     observed_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     stored_at DateTime('UTC') DEFAULT now(),
     INDEX seen observed_at TYPE minmax GRANULARITY 1
-) ENGINE = ReplacingMergeTree(observed_at) PARTITION BY toDate(observed_at)
+) ENGINE = {} PARTITION BY toDate(observed_at)
 ORDER BY (topic, topic_id, partition, high)
-TTL stored_at + INTERVAL {WATERMARK_DAYS} DAY SETTINGS ttl_only_drop_parts = 1"
+TTL stored_at + INTERVAL {WATERMARK_DAYS} DAY SETTINGS ttl_only_drop_parts = 1",
+            replacing("observed_at")
         ),
-        recounts::table(database),
-        closings::table(database, DURABLE),
+        recounts::table(database, &replacing("answered")),
+        closings::table(database, &engine, DURABLE),
     ]
 }
 
@@ -172,9 +187,10 @@ const LEDGER_VIEW_COLUMNS: &[&str] = &[
 /// The value of one key: what is summed, and the greatest of what is not.
 pub(super) const VALUE: &str = "sumIf(c.value, c.fold = 'sum') + maxIf(c.value, c.fold = 'max')";
 
-fn views(database: &str, replace: bool) -> Vec<String> {
+fn views(database: &str, layout: &Layout, replace: bool) -> Vec<String> {
     let create = if replace { "CREATE OR REPLACE VIEW" } else { "CREATE VIEW IF NOT EXISTS" };
-    let blocks = gate::counting_blocks(database);
+    let counting = format!("{} ({})", layout.among(), gate::counting_blocks(database));
+    let whole = layout.whole();
     // What the events of one service say of one thing, the greatest by (version, time, source, id)
     // first; the value breaks ties.
     let said = |what: u8| {
@@ -190,16 +206,16 @@ fn views(database: &str, replace: bool) -> Vec<String> {
             "{create} {database}.usage_hourly (organization String,
     region LowCardinality(String), meter LowCardinality(String), hour DateTime('UTC'), value UInt128)
 AS SELECT c.organization AS organization, c.region AS region, c.meter AS meter, c.hour AS hour, {VALUE} AS value
-FROM {database}.counts AS c WHERE c.block IN ({blocks})
-GROUP BY organization, region, meter, hour"
+FROM {database}.counts AS c WHERE c.block {counting}
+GROUP BY organization, region, meter, hour{whole}"
         ),
         format!(
             "{create} {database}.usage_monthly (organization String,
     region LowCardinality(String), meter LowCardinality(String), month Date, value UInt64)
 AS SELECT c.organization AS organization, c.region AS region, c.meter AS meter,
     toStartOfMonth(c.hour) AS month, toUInt64(least({VALUE}, toUInt128(18446744073709551615))) AS value
-FROM {database}.counts AS c WHERE c.block IN ({blocks})
-GROUP BY organization, region, meter, month"
+FROM {database}.counts AS c WHERE c.block {counting}
+GROUP BY organization, region, meter, month{whole}"
         ),
         format!(
             "{create} {database}.ledger (topic LowCardinality(String), topic_id LowCardinality(String),
@@ -229,11 +245,11 @@ FROM (
     FROM (
         SELECT organization, region, service,
             groupArray(((version, time, source, id), existing, published, name)) AS events
-        FROM {database}.service_changes WHERE block IN ({blocks})
+        FROM {database}.service_changes WHERE block {counting}
         GROUP BY organization, region, service
     )
 )
-WHERE notEmpty(creations)"
+WHERE notEmpty(creations){whole}"
         ),
     ]
 }
@@ -243,18 +259,32 @@ fn hex(column: &str) -> String {
     format!("lower(leftPad(hex({column}), 32, '0'))")
 }
 
+/// Text as it stands in statements. A brace or a question mark would mean something to whoever
+/// builds a statement around it.
+pub(super) fn literal(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('\'', "\\'");
+    format!("'{}'", text.replace('{', "\\x7B").replace('?', "\\x3F"))
+}
+
 impl Store {
-    /// Makes the database, its tables and its views where they are missing or older. May be called
-    /// by several processes at once, and again at any time.
+    /// Makes the database, its tables and its views where they are missing or older, on each server
+    /// its own. May be called by several processes at once, and again at any time.
     pub async fn setup(&self) -> Result<(), StoreError> {
+        let servers = self.servers().await?;
         let database = self.quoted_database();
-        self.change(&format!("CREATE DATABASE IF NOT EXISTS {database}")).await?;
-        self.change(&format!(
-            "CREATE TABLE IF NOT EXISTS {database}.schema_version (
+        for server in &servers {
+            self.change(server, &format!("CREATE DATABASE IF NOT EXISTS {database}")).await?;
+        }
+        let deciding = || servers.iter().filter(|server| server.decides);
+        for server in deciding() {
+            let engine = self.layout.engine("MergeTree", "");
+            let versions = format!(
+                "CREATE TABLE IF NOT EXISTS {database}.schema_version (
                 version UInt32, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
-            ) ENGINE = MergeTree ORDER BY version SETTINGS {DURABLE}"
-        ))
-        .await?;
+            ) ENGINE = {engine} ORDER BY version SETTINGS {DURABLE}"
+            );
+            self.change(server, &versions).await?;
+        }
         let version = self.schema_version().await?;
         if version > SCHEMA_VERSION {
             return Err(StoreError::damaged(
@@ -262,15 +292,37 @@ impl Store {
                 format!("it has schema {version}, made by a newer odometer; this one knows {SCHEMA_VERSION}"),
             ));
         }
-        for statement in tables(&database).iter().chain(&views(&database, version < SCHEMA_VERSION)) {
-            self.change(statement).await?;
+        for server in &servers {
+            self.set_up_server(server, version).await?;
         }
         if version < SCHEMA_VERSION {
-            for statement in upgrades(&database).iter().filter(|_| version > 0) {
-                self.change(statement).await?;
+            // Replicas pass them on to one another.
+            for server in deciding().take(1).filter(|_| version > 0) {
+                for statement in upgrades(&database) {
+                    self.change(server, &statement).await?;
+                }
             }
             let record = format!("INSERT INTO {database}.schema_version (version) VALUES ({SCHEMA_VERSION})");
-            self.change(&record).await?;
+            let query = self.with_insert_settings(self.server.query_raw(&record));
+            execute(query, QUERY_TIMEOUT, || format!("set up database {}", self.database)).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_up_server(&self, server: &Server, version: u32) -> Result<(), StoreError> {
+        let database = self.quoted_database();
+        let known = self.check_layout(server).await?;
+        let mut statements = spread_tables(&database, &self.layout);
+        if server.decides {
+            let is_older = version < SCHEMA_VERSION;
+            // A database that was moved onto a cluster has views over tables that are elsewhere now.
+            let replace = is_older || !known.iter().any(|table| table == "counts");
+            statements.extend(self.layout.distributed_tables(&database, &self.database));
+            statements.extend(deciding_tables(&database, &self.layout));
+            statements.extend(views(&database, &self.layout, replace));
+        }
+        for statement in &statements {
+            self.change(server, statement).await?;
         }
         Ok(())
     }
@@ -280,9 +332,9 @@ impl Store {
         within(QUERY_TIMEOUT, || format!("read schema version of {}", self.database), query).await
     }
 
-    async fn change(&self, statement: &str) -> Result<(), StoreError> {
-        let action = || format!("set up database {}", self.database);
-        execute(self.server.query_raw(statement), QUERY_TIMEOUT, action).await
+    async fn change(&self, server: &Server, statement: &str) -> Result<(), StoreError> {
+        let action = || format!("set up database {}", server.about(&self.database));
+        execute(server.client.query_raw(statement), QUERY_TIMEOUT, action).await
     }
 
     /// The database's name as it stands in statements.

@@ -6,7 +6,7 @@ use clickhouse::Row;
 use clickhouse::query::RowCursor;
 use serde::Deserialize;
 
-use super::blocks::{among_blocks, blocks_of, with_blocks};
+use super::blocks::{among_blocks, with_blocks};
 use super::client::{QUERY_TIMEOUT, fetch, within};
 use super::read::BlockServices;
 use super::rows::{HOUR_S, StoredCount, StoredService, fold_from_number};
@@ -73,19 +73,24 @@ struct SeriesRecord {
 }
 
 impl Store {
+    /// The condition that a block counts.
+    fn gate(&self) -> String {
+        format!("{} ({})", self.layout.among(), gate::counting_blocks(&self.quoted_database()))
+    }
+
     /// One organization's counts by hour, over all blocks that count. `hours` since the epoch.
     pub async fn counts_of_organization(
         &self,
         organization: &str,
         hours: Range<u32>,
     ) -> Result<Vec<CountRow>, StoreError> {
-        let gate = gate::counting_blocks(&self.quoted_database());
+        let gate = self.gate();
         let among_hours = among_hours(&hours);
         let sql = format!(
             "SELECT toUInt128(0) AS block, organization, meter, region, hour, fold,
                 if(fold = 'sum', sum(c.value), max(c.value)) AS value
             FROM counts AS c
-            WHERE organization = {{organization:String}} AND {among_hours} AND c.block IN ({gate})
+            WHERE organization = {{organization:String}} AND {among_hours} AND c.block {gate}
             GROUP BY organization, meter, region, hour, fold ORDER BY meter, region, hour, fold"
         );
         let query = self.client.query(&sql).param("organization", organization);
@@ -101,10 +106,10 @@ impl Store {
 
     /// One organization's service changes in blocks that count; the same event may be there twice.
     pub async fn services_of_organization(&self, organization: &str) -> Result<Vec<ServiceRow>, StoreError> {
-        let gate = gate::counting_blocks(&self.quoted_database());
+        let gate = self.gate();
         let sql = format!(
             "SELECT ?fields FROM service_changes
-            WHERE organization = {{organization:String}} AND block IN ({gate})
+            WHERE organization = {{organization:String}} AND block {gate}
             ORDER BY region, service, version, time, source, id"
         );
         let action = || format!("read services of organization {organization}");
@@ -123,10 +128,10 @@ impl Store {
 
     /// Whether any block that counts says something of the organization.
     pub async fn has_usage(&self, organization: &str) -> Result<bool, StoreError> {
-        let gate = gate::counting_blocks(&self.quoted_database());
+        let gate = self.gate();
         let among = |table: &str| {
             format!(
-                "(SELECT 1 FROM {table} WHERE organization = {{organization:String}} AND block IN ({gate}) LIMIT 1)"
+                "(SELECT 1 FROM {table} WHERE organization = {{organization:String}} AND block {gate} LIMIT 1)"
             )
         };
         let sql =
@@ -146,7 +151,8 @@ impl Store {
             with_blocks!(),
             among_blocks!()
         );
-        let cursor = blocks_of(&self.client, &sql, rows)
+        let cursor = self
+            .blocks_of(&sql, rows)
             .fetch::<MonthRecord<'static>>()
             .map_err(|error| StoreError::new("read usage of all organizations", &error))?;
         Ok(MonthRows(cursor))
@@ -166,7 +172,7 @@ impl Store {
             with_blocks!(),
             among_blocks!()
         );
-        BlockServices::read(blocks_of(&self.client, &sql, rows), "read services of all organizations")
+        BlockServices::read(self.blocks_of(&sql, rows), "read services of all organizations")
     }
 
     /// About how many organizations the named blocks hold counts of, over the hours.
@@ -181,13 +187,13 @@ impl Store {
             with_blocks!(),
             among_blocks!()
         );
-        let query = blocks_of(&self.client, &sql, rows).fetch_one::<u64>();
+        let query = self.blocks_of(&sql, rows).fetch_one::<u64>();
         within(QUERY_TIMEOUT, || "count organizations".to_owned(), query).await
     }
 
     /// The points of a series that are not zero, by (start, region, meter).
     pub async fn series(&self, series: &SeriesQuery<'_>) -> Result<Vec<SeriesPoint>, StoreError> {
-        let gate = gate::counting_blocks(&self.quoted_database());
+        let gate = self.gate();
         let start = match series.window {
             Window::Hour => "c.hour",
             Window::Day => "toStartOfDay(c.hour)",
@@ -197,7 +203,7 @@ impl Store {
         let sql = format!(
             "SELECT {start} AS start, c.region AS region, c.meter AS meter, {VALUE} AS value
             FROM counts AS c
-            WHERE organization = {{organization:String}} AND {among_hours} AND c.block IN ({gate})
+            WHERE organization = {{organization:String}} AND {among_hours} AND c.block {gate}
                 AND ({{meter:String}} = '' OR meter = {{meter:String}})
                 AND ({{region:String}} = '' OR region = {{region:String}})
             GROUP BY start, region, meter HAVING value > 0 ORDER BY start, region, meter"

@@ -7,7 +7,7 @@ use clickhouse::Row;
 use clickhouse::query::Query;
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{among_blocks, blocks_of, with_blocks};
+use super::blocks::{among_blocks, with_blocks};
 use super::client::{INSERT_SETTINGS, QUERY_TIMEOUT, execute, fetch, within};
 use super::partition::Partition;
 use super::rows::{CountRecord, LedgerRecord, ServiceRecord};
@@ -91,7 +91,7 @@ impl Store {
                 .replace("{block}", &row.block.0.to_string())
                 .replace("{level}", &partition.level.to_string())
                 .replace("{bucket}", &partition.bucket.to_string());
-            let query = with_insert_settings(blocks_of(&self.client, &copy, covered));
+            let query = self.with_insert_settings(self.blocks_of(&copy, covered));
             let action =
                 || format!("copy {part} into {} block {} of {}", row.kind.as_str(), row.block, row.lane);
             execute(query, ROLL_TIMEOUT, action).await?;
@@ -165,13 +165,21 @@ impl Store {
             columns.join(", "),
             copies.join(", ")
         );
-        let query = with_insert_settings(self.client.query(&sql))
+        let query = self
+            .with_insert_settings(self.client.query(&sql))
             .with_setting("max_execution_time", PUBLISH_TIMEOUT.as_secs().to_string())
             .param("block", row.block.0.to_string())
             .param("token", claim.token)
             .param("tenure", claim.tenure.to_string());
         let query = of_lane(query, &row.lane);
         execute(query, PUBLISH_TIMEOUT, || format!("publish block {} of {}", row.block, row.lane)).await
+    }
+
+    pub(super) fn with_insert_settings(&self, query: Query) -> Query {
+        let query =
+            INSERT_SETTINGS.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value));
+        let more = self.layout.insert_settings().into_iter();
+        more.fold(query, |query, (name, value)| query.with_setting(name, value))
     }
 
     async fn prepare(&self, row: &LedgerRow, partition: Partition) -> Result<(), StoreError> {
@@ -183,7 +191,7 @@ impl Store {
     /// Checks that the covered blocks' rows are all there, and gives the sum of their summed values.
     async fn check_sums(&self, row: &LedgerRow, covered: &[LedgerRow]) -> Result<u128, StoreError> {
         let action = || format!("sum what block {} of {} covers", row.block, row.lane);
-        let query = blocks_of(&self.client, SUM_OF_BLOCKS, covered);
+        let query = self.blocks_of(SUM_OF_BLOCKS, covered);
         let records = within(ROLL_TIMEOUT, action, query.fetch_all::<SumRecord>()).await?;
         let stored: HashMap<u128, &SumRecord> = records.iter().map(|record| (record.block, record)).collect();
         for block in covered {
@@ -243,10 +251,6 @@ impl Store {
             .map(Some)
             .map_err(|error| StoreError::damaged(action(), error.to_string()))
     }
-}
-
-fn with_insert_settings(query: Query) -> Query {
-    INSERT_SETTINGS.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value))
 }
 
 fn damaged_roll(row: &LedgerRow, problem: String) -> StoreError {

@@ -99,11 +99,12 @@ fn check_tampering(deployment: &Deployment) {
     let key = |skip: u32| {
         let counts = deployment.table("counts");
         let columns = "(organization, meter, region, hour)";
-        format!(
-            "{columns} = (SELECT {columns} FROM {counts} WHERE block = {} AND meter = 'api_calls' \
-             ORDER BY {columns} LIMIT 1 OFFSET {skip})",
+        let key = clickhouse::value(&format!(
+            "SELECT toString({columns}) FROM {counts} WHERE block = {} AND meter = 'api_calls' \
+             ORDER BY {columns} LIMIT 1 OFFSET {skip}",
             number(&block)
-        )
+        ));
+        format!("{columns} = {key}")
     };
     let (one, other) = (key(0), key(1));
     let moved = format!("value = if({one}, value + 1, if({other}, value - 1, value))");
@@ -173,28 +174,27 @@ fn set(deployment: &Deployment, table: &str, change: &str, block: &str) {
     // `service` is a part of the table's order, which nothing may change in place.
     if table == "service_changes" {
         let columns = "organization, region, service, version, time, source, id, existing, published, name, block, level, bucket";
+        let stored = clickhouse::stored(&deployment.name, table);
         let table = deployment.table(table);
         let value = change.strip_prefix("service = ").expect("a change of the service");
         let changed = columns.replace("service,", &format!("{value} AS changed,"));
         let copy = deployment.table("copied_changes");
-        clickhouse::execute(&format!("CREATE TABLE {copy} AS {table}"));
+        clickhouse::execute(&format!("CREATE TABLE {copy} AS {stored}"));
         clickhouse::execute(&format!(
             "INSERT INTO {copy} ({columns}) SELECT {changed} FROM {table} WHERE block = {}",
             number(block)
         ));
+        let gone = format!("DELETE WHERE block = {}", number(block));
+        clickhouse::change_rows(&deployment.name, "service_changes", &gone);
+        // A distributed table would take the rows now and pass them on later.
         clickhouse::execute(&format!(
-            "DELETE FROM {table} WHERE block = {} SETTINGS mutations_sync = 2",
-            number(block)
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM {copy} SETTINGS distributed_foreground_insert = 1"
         ));
-        clickhouse::execute(&format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {copy}"));
         clickhouse::execute(&format!("DROP TABLE {copy} SYNC"));
         return;
     }
-    clickhouse::execute(&format!(
-        "ALTER TABLE {} UPDATE {change} WHERE block = {} SETTINGS mutations_sync = 2",
-        deployment.table(table),
-        number(block)
-    ));
+    let change = format!("UPDATE {change} WHERE block = {}", number(block));
+    clickhouse::change_rows(&deployment.name, table, &change);
 }
 
 #[test]

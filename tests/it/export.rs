@@ -157,8 +157,9 @@ async fn a_month_comes_out_the_same_in_every_format() {
 #[tokio::test]
 async fn other_regions_are_in_it_too() {
     let other = deployment("export_other", &json!({ "region": "eu" }));
-    let changes = json!({ "regions": { "eu": {
-        "clickhouse": { "url": servers::clickhouse_url(), "database": other.name } } } });
+    let cluster = servers::layout().cluster;
+    let changes = json!({ "regions": { "eu": { "clickhouse":
+        { "url": servers::clickhouse_url(), "database": other.name, "cluster": cluster } } } });
     let local = deployment("export_local", &changes);
     let at = "2025-11-20T10:00:00Z";
     for (deployment, region, organizations) in [(&local, "us", ["a", "c"]), (&other, "eu", ["b", "c"])] {

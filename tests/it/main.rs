@@ -6,6 +6,7 @@ mod doctor;
 mod export;
 mod command_line;
 mod cache_full;
+mod cluster;
 mod configurations;
 mod count;
 mod faults;

@@ -2,7 +2,9 @@
 
 use std::env;
 
-use odometer::store::{Settings, Store};
+use odometer::store::{Layout, Settings, Store};
+
+use crate::support;
 
 fn from_environment(variable: &str) -> String {
     env::var(variable).unwrap_or_else(|_| {
@@ -14,6 +16,14 @@ pub fn clickhouse_url() -> String {
     from_environment("CLICKHOUSE_URL")
 }
 
+/// One server, or a cluster of two.
+pub fn layout() -> Layout {
+    match support::servers::cluster() {
+        None => Layout::default(),
+        Some((cluster, servers)) => Layout { cluster: Some(cluster.to_owned()), servers, replicas: 1 },
+    }
+}
+
 /// A database that no other test has; it is dropped with the test's servers.
 pub fn store_settings(test: &str) -> Settings {
     Settings {
@@ -21,6 +31,7 @@ pub fn store_settings(test: &str) -> Settings {
         database: format!("it_{test}_{:08x}", rand::random::<u32>()),
         user: "default".to_owned(),
         password: String::new(),
+        layout: layout(),
     }
 }
 

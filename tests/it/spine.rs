@@ -17,6 +17,7 @@ use crate::oracle::{Format, Totals};
 use crate::support::clickhouse;
 use crate::support::deployment::Deployment;
 use crate::support::http::Http;
+use crate::support::servers;
 use crate::support::wait::wait_until;
 
 pub use sender::{Sender, rules};
@@ -42,13 +43,13 @@ const ASKED_EVERY: usize = 10;
 fn a_million_events_are_counted_exactly_through_three_kills() {
     let deployment = deployment();
     let senders =
-        TOPICS.map(|(topic, format, events)| Sender::new(&deployment, topic, format, events, PARTITIONS));
+        topics().map(|(topic, format, events)| Sender::new(&deployment, topic, format, events, PARTITIONS));
     deployment.run(&["setup"]).expect_code(0);
     let (sent, ingest) = thread::scope(|scope| {
         let deployment = &deployment;
         let senders = senders.map(|sender| scope.spawn(move || sender.finish()));
         let mut ingest = deployment.start("ingest-0", &["ingest"]);
-        let events: u64 = TOPICS.iter().map(|(_, _, events)| events).sum();
+        let events: u64 = topics().iter().map(|(_, _, events)| events).sum();
         for (kill, percent) in KILLS.into_iter().enumerate() {
             figures::await_received(deployment, &mut ingest, u128::from(events * percent / 100));
             ingest.kill();
@@ -75,13 +76,20 @@ fn a_million_events_are_counted_exactly_through_three_kills() {
 
 /// Everything that the story is to hold happened in it.
 fn check_story(totals: &Totals) {
-    assert!(totals.received() >= 1_000_000, "{}", totals.received());
+    let events: u64 = topics().iter().map(|(_, _, events)| events).sum();
+    assert!(totals.received() >= events, "{}", totals.received());
     assert_eq!(totals.reasons().len(), 11, "every reason: {:?}", totals.reasons());
     assert_eq!(totals.ignored.len(), 3, "every kind of ignored event: {:?}", totals.ignored);
     let organizations: BTreeSet<&String> = totals.usage.keys().map(|key| &key.0).collect();
     assert_eq!(organizations.len(), story::ORGANIZATIONS);
     let months: BTreeSet<&str> = totals.usage.keys().map(|key| &*key.3).collect();
     assert_eq!(months, BTreeSet::from(MONTHS));
+}
+
+/// On a cluster a shorter story: the whole one is told to a single server in the same run.
+fn topics() -> [(&'static str, Format, u64); 3] {
+    let part = if servers::is_cluster() { 10 } else { 1 };
+    TOPICS.map(|(topic, format, events)| (topic, format, events / part))
 }
 
 fn deployment() -> Deployment {
@@ -185,19 +193,22 @@ fn check_audit(deployment: &Deployment) {
     for (table, column, one) in changes {
         // A count is changed in one row alone.
         let row = match table {
-            "counts" => format!(
-                " AND (organization, meter, region, hour) = (SELECT organization, meter, region, hour FROM {} \
-                 WHERE block = reinterpretAsUInt128(reverse(unhex('{block}'))) LIMIT 1)",
-                deployment.table("counts")
-            ),
+            "counts" => {
+                let key = clickhouse::value(&format!(
+                    "SELECT toString((organization, meter, region, hour)) FROM {} \
+                     WHERE block = reinterpretAsUInt128(reverse(unhex('{block}'))) LIMIT 1",
+                    deployment.table("counts")
+                ));
+                format!(" AND (organization, meter, region, hour) = {key}")
+            }
             _ => String::new(),
         };
         let change = |sign: &str| {
-            clickhouse::execute(&format!(
-                "ALTER TABLE {} UPDATE {column} = {column} {sign} {one} \
-                 WHERE block = reinterpretAsUInt128(reverse(unhex('{block}'))){row} SETTINGS mutations_sync = 2",
-                deployment.table(table)
-            ));
+            let change = format!(
+                "UPDATE {column} = {column} {sign} {one} \
+                 WHERE block = reinterpretAsUInt128(reverse(unhex('{block}'))){row}"
+            );
+            clickhouse::change_rows(&deployment.name, table, &change);
         };
         change("+");
         let ended = deployment.run(&["audit"]);

@@ -1,6 +1,7 @@
 //! Room `store` on the real ClickHouse.
 
 mod blocks;
+mod cluster;
 mod gate;
 mod garbage;
 mod reading;

@@ -84,8 +84,11 @@ mod tests {
             disk: Some((50, 100)),
         };
         assert_eq!(healths(&sound), [Good, Good, Good]);
-        assert_eq!(healths(&Inspection { missing: vec!["counts"], ..sound.clone() }), [Wrong, Good, Good]);
-        let lack = vec![("counts", "fsync_after_insert = 1".to_owned())];
+        assert_eq!(
+            healths(&Inspection { missing: vec!["counts".to_owned()], ..sound.clone() }),
+            [Wrong, Good, Good]
+        );
+        let lack = vec![("counts".to_owned(), "fsync_after_insert = 1".to_owned())];
         assert_eq!(healths(&Inspection { not_durable: lack, ..sound.clone() }), [Wrong, Good, Good]);
         assert_eq!(healths(&Inspection { now_ms: 1_005_000, ..sound.clone() }), [Good, Doubtful, Good]);
         assert_eq!(healths(&Inspection { now_ms: 900_000, ..sound.clone() }), [Good, Wrong, Good]);

@@ -353,6 +353,7 @@ impl Quarter {
                 database: self.deployment.name.clone(),
                 user: "default".to_owned(),
                 password: String::new(),
+                layout: servers::layout(),
             });
             let settings = deployment::Settings {
                 region: "us".into(),

@@ -8,6 +8,9 @@ use odometer::aggregate::{BlockId, BlockKind, Fold, LedgerRow};
 use odometer::event::Lane;
 use odometer::store::{Claim, Store};
 
+use crate::support::clickhouse;
+use crate::support::servers::is_cluster;
+
 use super::{NOVEMBER_HOUR, Writer, calls, count, greatest, monthly, number, servers, total, user};
 
 /// Longer than the second from which on the views use a roll.
@@ -136,11 +139,12 @@ async fn a_roll_refuses_rows_that_are_not_what_their_ledger_row_says() {
     let mut writer = Writer::new(&store, "topic", 0);
     let sound = writer.live(&[calls("acme", 3)]).await;
     let damaged = writer.live(&[calls("acme", 4)]).await;
-    user(&settings)
-        .query("ALTER TABLE counts UPDATE value = 5 WHERE value = 4 SETTINGS mutations_sync = 2")
-        .execute()
-        .await
-        .unwrap();
+    let database = settings.database;
+    tokio::task::spawn_blocking(move || {
+        clickhouse::change_rows(&database, "counts", "UPDATE value = 5 WHERE value = 4");
+    })
+    .await
+    .unwrap();
     let roll = writer.row_over(BlockKind::Roll, 1, 0..20, &[]);
     let error = store.insert_roll(&roll, &[sound, damaged.clone()]).await.unwrap_err();
     assert!(error.to_string().contains(&damaged.block.to_string()), "{error}");
@@ -148,10 +152,10 @@ async fn a_roll_refuses_rows_that_are_not_what_their_ledger_row_says() {
     assert_eq!(store.prepared(roll.block).await.unwrap(), None);
 }
 
-/// Rolls up 200 times, three levels deep, while readers of both kinds look on.
+/// Rolls up 200 times (on a cluster a third of that), three levels deep, while readers of both kinds look on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rolling_up_never_changes_a_total() {
-    const BLOCKS: usize = 270;
+    let blocks: usize = if is_cluster() { 90 } else { 270 };
     let (store, settings) = servers::new_store("rolling").await;
     let client = user(&settings);
     let done = Arc::new(AtomicBool::new(false));
@@ -179,7 +183,7 @@ async fn rolling_up_never_changes_a_total() {
     let readers = [reader(true), reader(false)];
     let mut writer = Writer::new(&store, "topic", 0);
     let (mut rows, mut rolls): (Vec<LedgerRow>, usize) = (Vec::new(), 0);
-    for block in 0..BLOCKS {
+    for block in 0..blocks {
         started.fetch_add(10, Ordering::SeqCst);
         let hour = NOVEMBER_HOUR + u32::try_from(block % 5).unwrap();
         rows.push(
@@ -201,9 +205,9 @@ async fn rolling_up_never_changes_a_total() {
     for reader in readers {
         assert!(reader.await.unwrap() >= 20, "too few reads to tell");
     }
-    assert!(rolls >= 200, "{rolls}");
-    assert_eq!(total(&client).await, 10 * BLOCKS as u128);
-    assert_eq!(number(&client, "SELECT sum(quantity) FROM ledger").await, 10 * BLOCKS as u128);
+    assert!(rolls >= blocks * 20 / 27, "{rolls}");
+    assert_eq!(total(&client).await, 10 * blocks as u128);
+    assert_eq!(number(&client, "SELECT sum(quantity) FROM ledger").await, 10 * blocks as u128);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ use futures::future::try_join_all;
 use odometer::store::{Settings, Store};
 
 use super::{number, servers, user};
+use crate::support::clickhouse;
 
 #[tokio::test]
 async fn setup_may_run_again_and_at_once() {
@@ -74,8 +75,9 @@ async fn what_is_acknowledged_is_durable() {
     let client = user(&settings);
     for table in ["counts", "service_changes", "prepared", "published", "rules"] {
         let sql = "SELECT engine_full FROM system.tables WHERE database = ? AND name = ?";
-        let engine: String =
-            client.query(sql).bind(&settings.database).bind(table).fetch_one().await.unwrap();
+        let stored = clickhouse::stored(&settings.database, table);
+        let name = stored.rsplit('`').nth(1).unwrap();
+        let engine: String = client.query(sql).bind(&settings.database).bind(name).fetch_one().await.unwrap();
         for setting in ["fsync_after_insert = 1", "fsync_part_directory = 1"] {
             assert!(engine.contains(setting), "{table}: {engine}");
         }

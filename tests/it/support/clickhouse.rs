@@ -24,12 +24,38 @@ pub fn execute(statement: &str) {
     ask(statement).unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Changes stored rows by hand, on every server that has some. `change`: what `ALTER TABLE` does to
+/// the table.
+#[track_caller]
+pub fn change_rows(database: &str, table: &str, change: &str) {
+    let name = stored(database, table);
+    let statement = format!("ALTER TABLE {name} {change} SETTINGS mutations_sync = 2");
+    let spread = SPREAD.contains(&table) && servers::is_cluster();
+    let second = spread.then(servers::clickhouse_2_url);
+    for url in std::iter::once(servers::clickhouse_url()).chain(second) {
+        ask_at(&url, &statement).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// The table that has a server's rows, where a cluster's tables only lead to such.
+pub fn stored(database: &str, table: &str) -> String {
+    let part = if SPREAD.contains(&table) && servers::is_cluster() { "_local" } else { "" };
+    format!("`{database}`.`{table}{part}`")
+}
+
+/// Tables that lie on every server of a cluster.
+const SPREAD: [&str; 2] = ["counts", "service_changes"];
+
 /// What ClickHouse answers, or what it says is wrong.
 pub fn ask(query: &str) -> Result<String, String> {
+    ask_at(&servers::clickhouse_url(), query)
+}
+
+pub fn ask_at(url: &str, query: &str) -> Result<String, String> {
     let about = |problem: String| format!("ask ClickHouse: {query}: {problem}");
     block_on(async {
         // A client of its own: a connection that a restarted server has closed is not taken again.
-        let request = reqwest::Client::new().post(servers::clickhouse_url()).body(query.to_owned());
+        let request = reqwest::Client::new().post(url).body(query.to_owned());
         let response = request.send().await.map_err(|error| about(error.to_string()))?;
         let status = response.status();
         let text = response.text().await.map_err(|error| about(error.to_string()))?;

@@ -48,6 +48,10 @@ impl Deployment {
             "auth": { "operator_token": TOKEN },
             "cache": { "dir": folder.path().join("cache") },
         });
+        if let Some((cluster, servers)) = servers::cluster() {
+            config["clickhouse"]["cluster"] = json!(cluster);
+            config["clickhouse"]["servers"] = json!(servers.join(","));
+        }
         merge(&mut config, changes);
         // JSON is YAML.
         let text = serde_json::to_string_pretty(&config).expect("a configuration is plain data");

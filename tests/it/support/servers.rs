@@ -1,5 +1,7 @@
 //! Where the servers are: `scripts/test` starts them and says so in the environment. A test that
 //! kills servers starts a stack of its own, and says so for each of its threads.
+//!
+//! Where the environment names the servers of a cluster, every database lies on all of them.
 
 use std::cell::RefCell;
 use std::env;
@@ -9,6 +11,8 @@ use std::env;
 pub struct Servers {
     pub kafka_brokers: String,
     pub clickhouse_url: String,
+    /// The cluster's second server, where there is a cluster.
+    pub clickhouse_2_url: Option<String>,
 }
 
 thread_local! {
@@ -28,6 +32,25 @@ pub fn kafka_brokers() -> String {
 pub fn clickhouse_url() -> String {
     let own = OWN.with_borrow(|own| own.as_ref().map(|own| own.clickhouse_url.clone()));
     own.unwrap_or_else(|| from_environment("CLICKHOUSE_URL"))
+}
+
+/// The cluster that `scripts/stack` makes of two servers.
+pub const CLUSTER: &str = "odometer";
+/// Set where the tests are to run on it.
+pub const ON_CLUSTER: &str = "ODOMETER_TEST_ON_CLUSTER";
+
+pub fn is_cluster() -> bool {
+    env::var_os(ON_CLUSTER).is_some()
+}
+
+/// The cluster's name and the URLs of its servers; `None`: one server is all.
+pub fn cluster() -> Option<(&'static str, Vec<String>)> {
+    is_cluster().then(|| (CLUSTER, vec![clickhouse_url(), clickhouse_2_url()]))
+}
+
+pub fn clickhouse_2_url() -> String {
+    let own = OWN.with_borrow(|own| own.as_ref().map(|own| own.clickhouse_2_url.clone()));
+    own.flatten().unwrap_or_else(|| from_environment("CLICKHOUSE_2_URL"))
 }
 
 fn from_environment(variable: &str) -> String {
