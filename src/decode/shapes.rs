@@ -147,15 +147,24 @@ impl Shapes {
 
     /// Where the event that starts here ends, if it has a known shape.
     pub fn end_of(&mut self, text: &[u8], start: usize) -> Option<usize> {
-        if self.trust.is_asleep() { None } else { self.walk(text, start, &mut ()) }
+        if self.trust.is_asleep() {
+            return None;
+        }
+        let end = self.walk(text, start, &mut ());
+        if end.is_none() {
+            // An array that ends damaged gives no event that would be read, and tell of it.
+            self.trust.note_failure();
+        }
+        end
     }
 
     /// Where the event ends, if it has a known shape. A text that left one shape can only have
-    /// another that begins with the same steps, and goes on from there: each step is walked once.
+    /// another that begins with the same steps, and goes on from there: each value is read once. One
+    /// that holds no JSON there has none, whatever others begin with.
     fn walk(&mut self, text: &[u8], start: usize, watch: &mut impl Watch) -> Option<usize> {
         let mut walk = Walk { steps: 0, at: start, literals: 0, edges: 0 };
         let (mut current, mut untried) = (self.latest, 0);
-        while !self.known.get(current)?.walk(text, &mut walk, watch) {
+        while !self.known.get(current)?.walk(text, &mut walk, watch).ok()? {
             let alike = &self.common[current];
             let is_next = |other: &usize| *other != self.latest && alike[*other] >= walk.steps;
             current = (untried..self.known.len()).find(is_next)?;
@@ -182,17 +191,17 @@ impl Shapes {
 }
 
 impl Hole {
-    /// `None` where the text has something else. No text suits two holes, so that it has one shape at
-    /// most.
+    /// `None` where the text has something else, an error where it is no JSON. No text suits two holes,
+    /// so that it has one shape at most.
     #[inline]
-    fn read(self, scanner: &mut Scanner<'_>) -> Option<Value> {
+    fn read(self, scanner: &mut Scanner<'_>) -> Result<Option<Value>, Invalid> {
         match self {
-            Self::Text => scanner.rest_of_string().ok(),
-            Self::End => Some(NOTHING),
-            Self::Value | Self::Flat => match scanner.bytes_ahead().first()? {
-                b'"' | b' ' | b'\n' | b'\r' | b'\t' => None,
-                b'{' if self == Self::Flat => None,
-                _ => scanner.value().ok(),
+            Self::Text => scanner.rest_of_string().map(Some),
+            Self::End => Ok(Some(NOTHING)),
+            Self::Value | Self::Flat => match scanner.bytes_ahead().first() {
+                None | Some(b'"' | b' ' | b'\n' | b'\r' | b'\t') => Ok(None),
+                Some(b'{') if self == Self::Flat => Ok(None),
+                Some(_) => scanner.value().map(Some),
             },
         }
     }
@@ -201,14 +210,14 @@ impl Hole {
 impl Shape {
     /// Whether the text goes on as the shape does, to its end; else `walk` stands before the first
     /// step that is another one.
-    fn walk(&self, text: &[u8], walk: &mut Walk, watch: &mut impl Watch) -> bool {
+    fn walk(&self, text: &[u8], walk: &mut Walk, watch: &mut impl Watch) -> Result<bool, Invalid> {
         let mut scanner = Scanner::starting_at(text, walk.at);
         for step in &self.steps[walk.steps..] {
             let length = usize::from(step.length);
             if !scanner.pass(&self.literals[walk.literals..walk.literals + length]) {
-                return false;
+                return Ok(false);
             }
-            let Some(value) = step.hole.read(&mut scanner) else { return false };
+            let Some(value) = step.hole.read(&mut scanner)? else { return Ok(false) };
             for (edge, distance) in &self.edges[walk.edges..walk.edges + usize::from(step.edges)] {
                 watch.edge(*edge, walk.at + usize::from(*distance));
             }
@@ -218,7 +227,7 @@ impl Shape {
             walk.literals += length;
             walk.edges += usize::from(step.edges);
         }
-        true
+        Ok(true)
     }
 
     fn steps_alike(&self, other: &Self) -> usize {

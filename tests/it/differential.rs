@@ -41,6 +41,28 @@ fn read_in_a_row(
     assert_eq!(in_full.events_of_known_shape(), 0);
 }
 
+/// What the comparisons with a full reading rest on: else they would compare it with itself.
+#[test]
+fn events_of_one_kind_have_a_known_shape() {
+    for rules in all_rules().into_iter().filter(|rules| rules.format != Format::Batch) {
+        let value = match rules.format {
+            Format::KafkaLog => KNOWN_LOG,
+            _ => KNOWN_EVENT,
+        };
+        for value in [value.to_owned(), format!("[{value},{value}]")] {
+            let mut decoder = Decoder::new(compare::TOPIC, &rules).expect("rules are sound");
+            let mut in_full = Decoder::in_full(compare::TOPIC, &rules).expect("rules are sound");
+            for _ in 0..3 {
+                agree_in_full(&mut decoder, &mut in_full, value.as_bytes(), &[]);
+            }
+            assert!(decoder.events_of_known_shape() >= 2, "{value}");
+        }
+    }
+}
+
+const KNOWN_EVENT: &str = r#"{"specversion":"1.0","id":"1","source":"s","type":"api.request","subject":"acme","time":"2026-11-23T18:00:00Z","data":{"quantity":1}}"#;
+const KNOWN_LOG: &str = r#"{"request":{"id":"1","size":"2"},"started_at":1795456800000,"service":{"id":"s"},"konnect":{"org_id":"acme"}}"#;
+
 /// Which value, where, what byte, and how.
 type Change = (prop::sample::Index, prop::sample::Index, u8, u8);
 

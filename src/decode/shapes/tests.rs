@@ -236,6 +236,20 @@ fn changed(event: &str, at: prop::sample::Index, how: u8, byte: u8) -> Vec<u8> {
     text
 }
 
+/// Damaged arrays give no event that would be read, and still end the tries.
+#[test]
+fn what_never_has_a_known_shape_is_not_tried_for_ever() {
+    let mut reader = Reader::new();
+    let (known, damaged) = (r#"{"tags":[1],"id":"a"}"#, r#"{"tags":[1"#);
+    reader.read(known.as_bytes());
+    assert!(reader.is_known(known));
+    for _ in 0..1000 {
+        assert!(!reader.is_known(damaged));
+    }
+    assert!(!reader.is_known(known), "it is left alone for a while");
+    assert_eq!(reader.read(known.as_bytes()), full(known.as_bytes()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 

@@ -55,6 +55,11 @@ impl Trust {
         is_lesson
     }
 
+    /// A try in vain that nothing can be learned from.
+    pub fn note_failure(&mut self) {
+        self.note_tried();
+    }
+
     /// There is room for more shapes: the next miss is a lesson.
     pub fn want_lesson(&mut self) {
         self.misses_until_lesson = 0;
