@@ -253,7 +253,8 @@ impl LaneCounter {
         if let Some(loss) = self.loss.take() {
             return loss;
         }
-        let open = mem::take(&mut self.open);
+        let next = self.open.successor();
+        let open = mem::replace(&mut self.open, next);
         let first = mem::replace(&mut self.first, self.next);
         FinishedBlock {
             first,
