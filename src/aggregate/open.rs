@@ -59,8 +59,8 @@ pub struct Contents {
 }
 
 impl OpenBlock {
-    /// An empty block that has room for as many names and counts as this one, so that it need not
-    /// grow step by step.
+    /// An empty block that has room for half as many names and counts as this one, so that it need
+    /// not grow step by step, and is not as large as a full one before it holds anything.
     pub fn successor(&self) -> Self {
         Self {
             organizations: Organizations::with_room_for(&self.organizations),

@@ -1,6 +1,7 @@
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use super::names::Seed;
 use crate::aggregate::Fold;
 use crate::event::MeterIndex;
 
@@ -22,17 +23,19 @@ struct Key {
 /// The values of buckets that are not their organization's current one.
 #[derive(Default)]
 pub(super) struct Counts {
+    seed: Seed,
     values: HashTable<(Key, u128)>,
 }
 
 impl Counts {
     pub fn with_room_for(others: &Self) -> Self {
-        Self { values: HashTable::with_capacity(others.values.len()) }
+        Self { seed: others.seed, values: HashTable::with_capacity(others.values.len() / 2) }
     }
 
     pub fn add(&mut self, organization: u32, bucket: Bucket, quantity: u128, fold: Fold) {
         let key = Key { organization, bucket };
-        match self.values.entry(hash(&key), |(other, _)| *other == key, |(key, _)| hash(key)) {
+        let (seed, values) = (self.seed, &mut self.values);
+        match values.entry(hash(seed, &key), |(other, _)| *other == key, |(key, _)| hash(seed, key)) {
             Entry::Occupied(mut entry) => {
                 let value = &mut entry.get_mut().1;
                 *value = fold.join(*value, quantity);
@@ -51,14 +54,13 @@ impl Counts {
     }
 }
 
-/// Organizations and regions are numbered as they come, so no one can choose keys that collide; a
-/// product of both halves, folded, spreads them well.
-fn hash(key: &Key) -> u64 {
+/// A product of both halves, folded, spreads them well. Hours are the sender's choice, hence the seed.
+fn hash(seed: Seed, key: &Key) -> u64 {
     /// Digits of π without a meaning.
-    const SEEDS: [u64; 2] = [0x2436_A88A_85A3_08D3, 0x1319_8A2E_0370_7344];
+    const DIGITS: [u64; 2] = [0x2436_A88A_85A3_08D3, 0x1319_8A2E_0370_7344];
     let Bucket { hour, region, meter } = key.bucket;
     let first = u64::from(key.organization) << 32 | u64::from(hour);
     let second = u64::from(region) << 16 | u64::from(meter.0);
-    let product = u128::from(first ^ SEEDS[0]) * u128::from(second ^ SEEDS[1]);
+    let product = u128::from(first ^ DIGITS[0] ^ seed.number()) * u128::from(second ^ DIGITS[1]);
     (product >> 64) as u64 ^ product as u64
 }

@@ -20,6 +20,10 @@ impl Default for Seed {
 }
 
 impl Seed {
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
     fn hash(self, name: &str) -> u64 {
         xxh3_64_with_seed(name.as_bytes(), self.0)
     }
@@ -62,7 +66,7 @@ pub(super) struct Organizations {
 
 impl Organizations {
     pub fn with_room_for(others: &Self) -> Self {
-        Self { seed: others.seed, all: HashTable::with_capacity(others.all.len()), name_bytes: 0 }
+        Self { seed: others.seed, all: HashTable::with_capacity(others.all.len() / 2), name_bytes: 0 }
     }
 
     /// Adds to a bucket of the organization.
