@@ -56,13 +56,14 @@ pub const OWNED_PROPERTIES: [(&str, &str); 9] = [
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Defaults that differ from librdkafka's, and why.
-const DEFAULTS: [(&str, &str); 9] = [
+const DEFAULTS: [(&str, &str); 10] = [
     ("partition.assignment.strategy", "cooperative-sticky"), // a rebalance stops only lanes that move
     ("session.timeout.ms", "10000"),                         // a process that died is replaced after this
     ("heartbeat.interval.ms", "2000"),
     ("topic.metadata.refresh.interval.ms", "30000"), // partitions that are added are found soon
     ("fetch.wait.max.ms", "100"),                    // the tail doesn't wait for a full fetch
     ("queued.min.messages", "100000"),
+    ("fetch.queue.backoff.ms", "10"), // a full queue is empty again long before librdkafka's second
     ("fetch.max.bytes", "8388608"), // an answer unpacks to several times its size, whatever is queued
     ("socket.timeout.ms", "20000"),
     ("socket.nagle.disable", "true"),
