@@ -64,7 +64,7 @@ const DEFAULTS: [(&str, &str); 10] = [
     ("fetch.wait.max.ms", "100"),                    // the tail doesn't wait for a full fetch
     ("queued.min.messages", "100000"),
     ("fetch.queue.backoff.ms", "10"), // a full queue is empty again long before librdkafka's second
-    ("fetch.max.bytes", "8388608"), // an answer unpacks to several times its size, whatever is queued
+    ("fetch.max.bytes", "8388608"),   // an answer unpacks to several times its size, whatever is queued
     ("socket.timeout.ms", "20000"),
     ("socket.nagle.disable", "true"),
 ];
