@@ -9,6 +9,8 @@ mod dead_letters;
 mod fence;
 mod ffi;
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -113,6 +115,15 @@ impl Settings {
     fn consumer_properties(&self) -> BTreeMap<String, String> {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let mut properties: BTreeMap<_, _> = DEFAULTS.into_iter().map(owned).collect();
+        // librdkafka refuses an answer that may be smaller than a message.
+        if let Some(largest) = self.properties.get("message.max.bytes") {
+            let bytes = |value: &String| value.parse::<u64>().unwrap_or(0);
+            properties.entry("fetch.max.bytes".into()).and_modify(|answer| {
+                if bytes(answer) < bytes(largest) {
+                    answer.clone_from(largest);
+                }
+            });
+        }
         properties.extend(self.properties.clone());
         properties.extend(OWNED.into_iter().map(owned));
         properties.insert("bootstrap.servers".into(), self.brokers.clone());

@@ -26,7 +26,7 @@ clickhouse_2_prepare() { clickhouse_prepare_server clickhouse-2; }
 clickhouse_2_launch() { clickhouse_launch_server clickhouse-2; }
 clickhouse_2_answers() { clickhouse_server_answers clickhouse-2; }
 
-clickhouse_is_cluster() { enabled | grep -qxF clickhouse-2; }
+clickhouse_is_cluster() { [[ $(enabled) =~ (^|[[:space:]])clickhouse-2($|[[:space:]]) ]]; }
 clickhouse_url() { echo "http://127.0.0.1:$(port "${1//-/_}")"; }
 
 clickhouse_prepare_server() {

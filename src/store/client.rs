@@ -71,8 +71,8 @@ impl Store {
         .with_user(&settings.user)
         .with_password(&settings.password)
         .with_product_info("odometer", env!("CARGO_PKG_VERSION"));
-        let server = (settings.layout.settings().iter())
-            .fold(server, |server, (name, value)| server.with_setting(*name, *value));
+        let server = (settings.layout.settings().into_iter())
+            .fold(server, |server, (name, value)| server.with_setting(name, value));
         Ok(Self {
             client: server.clone().with_database(&settings.database),
             others: settings.layout.servers.iter().map(|url| server.clone().with_url(url)).collect(),

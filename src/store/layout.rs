@@ -69,9 +69,14 @@ impl Layout {
         if self.cluster.is_some() { "GLOBAL IN" } else { "IN" }
     }
 
-    /// Behind a statement of a view: a shard that is away fails it, whatever its user prefers.
-    pub(super) fn whole(&self) -> &'static str {
-        if self.cluster.is_some() { " SETTINGS skip_unavailable_shards = 0" } else { "" }
+    /// Behind a statement of a view: it asks every shard and adds up what they answer, whatever its
+    /// user prefers.
+    pub(super) fn whole(&self) -> String {
+        if self.cluster.is_none() {
+            return String::new();
+        }
+        let settings = WHOLE.map(|(name, value)| format!("{name} = {value}"));
+        format!(" SETTINGS {}", settings.join(", "))
     }
 
     /// The tables over the parts of all shards.
@@ -90,12 +95,12 @@ impl Layout {
     }
 
     /// What every statement says to the server.
-    pub(super) fn settings(&self) -> &'static [(&'static str, &'static str)] {
-        match self.cluster {
-            None => &[],
-            // A roll passes through the first shard, which knows the blocks that it copies.
-            Some(_) => &[("skip_unavailable_shards", "0"), ("parallel_distributed_insert_select", "0")],
+    pub(super) fn settings(&self) -> Vec<(&'static str, &'static str)> {
+        if self.cluster.is_none() {
+            return Vec::new();
         }
+        // A roll passes through the first shard, which knows the blocks that it copies.
+        WHOLE.into_iter().chain([("parallel_distributed_insert_select", "0")]).collect()
     }
 
     /// What an insert says beside that.
@@ -120,6 +125,15 @@ impl Layout {
         }
     }
 }
+
+/// A shard that is away is an error; none is left out for its key, since rows lie where they were
+/// before a shard was added; and groups of several shards are added up.
+const WHOLE: [(&str, &str); 4] = [
+    ("skip_unavailable_shards", "0"),
+    ("optimize_skip_unused_shards", "0"),
+    ("optimize_distributed_group_by_sharding_key", "0"),
+    ("distributed_group_by_no_merge", "0"),
+];
 
 /// Less than a client waits for its insert.
 const QUORUM_TIMEOUT_MS: u64 = 25_000;
@@ -227,8 +241,8 @@ impl Store {
         self.layout.servers.iter().zip(self.others.iter()).enumerate().map(server).collect()
     }
 
-    /// Refuses tables that were made for another layout. What a server's tables are, by name.
-    pub(super) async fn check_layout(&self, server: &Server) -> Result<Vec<String>, StoreError> {
+    /// Refuses tables that were made for another layout.
+    pub(super) async fn check_layout(&self, server: &Server) -> Result<(), StoreError> {
         let action = || format!("look at tables of {}", self.database);
         let query = server
             .client
@@ -250,7 +264,7 @@ impl Store {
                 ));
             }
         }
-        Ok(tables.into_iter().map(|(name, _)| name).collect())
+        Ok(())
     }
 }
 

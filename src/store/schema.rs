@@ -311,12 +311,12 @@ impl Store {
 
     async fn set_up_server(&self, server: &Server, version: u32) -> Result<(), StoreError> {
         let database = self.quoted_database();
-        let known = self.check_layout(server).await?;
+        self.check_layout(server).await?;
         let mut statements = spread_tables(&database, &self.layout);
         if server.decides {
-            let is_older = version < SCHEMA_VERSION;
-            // A database that was moved onto a cluster has views over tables that are elsewhere now.
-            let replace = is_older || !known.iter().any(|table| table == "counts");
+            // A database that was moved onto a cluster has views over tables that are elsewhere now,
+            // until a set-up has come to its end.
+            let replace = version < SCHEMA_VERSION || self.layout.cluster.is_some();
             statements.extend(self.layout.distributed_tables(&database, &self.database));
             statements.extend(deciding_tables(&database, &self.layout));
             statements.extend(views(&database, &self.layout, replace));

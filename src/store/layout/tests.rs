@@ -25,7 +25,7 @@ fn engines_are_plain_or_replicated() {
 #[test]
 fn one_server_has_every_table_itself() {
     let one = Layout::default();
-    assert_eq!((one.local("counts").as_str(), one.among(), one.whole()), ("counts", "IN", ""));
+    assert_eq!((one.local("counts").as_str(), one.among(), one.whole().as_str()), ("counts", "IN", ""));
     assert_eq!(one.distributed_tables("`d`", "d"), Vec::<String>::new());
     assert!(one.settings().is_empty() && one.insert_settings().is_empty());
 }
