@@ -162,3 +162,18 @@ on_end() {
   trap 'exit 130' INT
   trap 'exit 143' TERM
 }
+
+# --- Servers and the program --------------------------------------------------
+
+# start_stack FOLDER OPTION...: servers of our own, whose addresses are exported from here on.
+start_stack() {
+  local folder=$1 name value
+  shift
+  interruptible scripts/stack start --dir "$folder" "$@" >"$work/servers"
+  while IFS='=' read -r name value; do export "$name=$value"; done <"$work/servers"
+}
+
+# Where `cargo build --release` puts programs.
+release_folder() {
+  printf '%s/release\n' "$(cargo metadata --format-version 1 --no-deps --locked --offline | jq -r .target_directory)"
+}

@@ -153,7 +153,7 @@ impl Shapes {
         let end = self.walk(text, start, &mut ());
         if end.is_none() {
             // An array that ends damaged gives no event that would be read, and tell of it.
-            self.trust.note_failure();
+            self.trust.note_tried();
         }
         end
     }

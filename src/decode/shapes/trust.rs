@@ -55,17 +55,13 @@ impl Trust {
         is_lesson
     }
 
-    /// A try in vain that nothing can be learned from.
-    pub fn note_failure(&mut self) {
-        self.note_tried();
-    }
-
     /// There is room for more shapes: the next miss is a lesson.
     pub fn want_lesson(&mut self) {
         self.misses_until_lesson = 0;
     }
 
-    fn note_tried(&mut self) {
+    /// By itself for a try in vain that nothing can be learned from.
+    pub fn note_tried(&mut self) {
         self.tried += 1;
         if self.tried < TRIAL {
             return;
