@@ -14,6 +14,6 @@ mod tests;
 pub use book::{BookError, Limit, Overage, PlanTerms, PriceBook, PriceBookVersion};
 pub use estimate::{Estimate, Line, LineKind, MonthUsage, Rated, RatingError, estimate, grouped, rate};
 pub use money::{Currency, Fraction, UnknownCurrency};
-pub use period::{Span, billable_spans};
+pub use period::{HourRule, Span};
 pub use price::{Model, Piece, Price, PriceError, Tier};
 pub use tax::{Tax, TaxRate};

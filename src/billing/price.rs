@@ -3,9 +3,9 @@
 use rust_decimal::Decimal;
 
 use crate::accounts::Account;
-use crate::event::{Plan, PlanPeriod};
+use crate::event::PlanPeriod;
 use crate::month::Month;
-use crate::rating::{Currency, Line, LineKind, PriceBookVersion, RatingError, TaxRate, billable_spans, rate};
+use crate::rating::{Currency, Line, LineKind, PriceBookVersion, RatingError, TaxRate, rate};
 use crate::store::Grain;
 
 use super::counted::Counted;
@@ -50,16 +50,10 @@ impl From<&Invoice> for Payer {
 }
 
 impl Payer {
-    /// The periods that invoices bill: Enterprise is billed by contract.
-    fn billed_periods(&self) -> Vec<PlanPeriod> {
-        self.periods.iter().filter(|period| period.plan != Plan::Enterprise).copied().collect()
-    }
-
     /// How finely the payer's counts of the month are needed; `None`: nothing of it is charged.
     pub fn grain(&self, month: Month, version: &PriceBookVersion) -> BillingResult<Option<Grain>> {
-        let plans = billable_spans(month, &self.billed_periods()).map_err(|error| self.unrated(error))?;
-        let mut charged = plans.iter().filter(|(plan, _)| !version.terms(**plan).prices.is_empty());
-        let Some((_, spans)) = charged.next() else { return Ok(None) };
+        let plans = version.charged_spans(month, &self.periods).map_err(|error| self.unrated(error))?;
+        let Some((_, spans)) = plans.first() else { return Ok(None) };
         let whole = matches!(spans[..], [span]
             if span.from_ms == month.start_ms() && span.to_ms == month.end_ms());
         Ok(Some(if whole { Grain::Whole } else { Grain::Hour }))
@@ -72,7 +66,7 @@ impl Payer {
         version: &PriceBookVersion,
         counted: &Counted,
     ) -> BillingResult<Vec<InvoiceLine>> {
-        let rated = rate(version, month, &self.billed_periods(), counted);
+        let rated = rate(version, month, &self.periods, counted);
         let lines = rated.map_err(|error| self.unrated(error))?.lines;
         Ok(lines.into_iter().map(InvoiceLine::from).collect())
     }

@@ -12,6 +12,7 @@ use crate::event::Plan;
 use crate::month::Month;
 
 use super::money::Currency;
+use super::period::HourRule;
 use super::price::Price;
 use super::tax::Tax;
 
@@ -38,6 +39,9 @@ pub struct PriceBookVersion {
     /// What comes on top of a subtotal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taxes: Vec<Tax>,
+    /// Not there in those that were kept before the rule was.
+    #[serde(default = "HourRule::first", skip_serializing_if = "HourRule::is_first")]
+    pub shared_hours: HourRule,
 }
 
 /// What one plan charges and allows.

@@ -7,7 +7,7 @@ use crate::month::Month;
 
 use super::book::PriceBookVersion;
 use super::money::{Currency, Fraction};
-use super::period::{Span, billable_spans};
+use super::period::{Span, billed_spans};
 use super::price::{Part, Piece, Price};
 
 /// What rating asks of a month's usage.
@@ -83,7 +83,7 @@ pub fn rate(
     usage: &dyn MonthUsage,
 ) -> Result<Rated, RatingError> {
     let rater = Rater { version, month };
-    rater.sum(&spans_by_plan(month, periods)?, |price, spans| rater.used(price, spans, usage))
+    rater.sum(&version.charged_spans(month, periods)?, |price, spans| rater.used(price, spans, usage))
 }
 
 /// [`rate`] for the month so far, with a forecast for its end. `now_ms` may lie beyond the month.
@@ -95,7 +95,7 @@ pub fn estimate(
     usage: &dyn MonthUsage,
 ) -> Result<Estimate, RatingError> {
     let rater = Rater { version, month };
-    let plans = spans_by_plan(month, periods)?;
+    let plans = version.charged_spans(month, periods)?;
     let so_far = rater.sum(&plans, |price, spans| rater.used(price, spans, usage))?;
     let at_end = rater.sum(&plans, |price, spans| {
         let used = rater.used(price, spans, usage);
@@ -110,8 +110,12 @@ pub fn estimate(
 
 type PlanSpans = Vec<(Plan, Vec<Span>)>;
 
-fn spans_by_plan(month: Month, periods: &[PlanPeriod]) -> Result<PlanSpans, RatingError> {
-    billable_spans(month, periods).map(|plans| plans.into_iter().collect())
+impl PriceBookVersion {
+    /// The spans of each plan that charges something: what invoices and estimates bill.
+    pub fn charged_spans(&self, month: Month, periods: &[PlanPeriod]) -> Result<PlanSpans, RatingError> {
+        let plans = billed_spans(month, periods, self.shared_hours)?;
+        Ok(plans.into_iter().filter(|(plan, _)| !self.terms(*plan).prices.is_empty()).collect())
+    }
 }
 
 /// The quantity at the end of the spans, if their time after `now_ms` is like that before.

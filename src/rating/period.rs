@@ -1,14 +1,40 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{HOUR_MS, Plan, PlanPeriod};
 use crate::month::Month;
 
 use super::RatingError;
 
-/// Hours of a month that plans may share without any of them billing it; whoever changes plans more
-/// often is billed for the further ones.
-pub const UNBILLED_HOURS: usize = 4;
+/// How the hours that plans share are billed. It is kept with the price list of a closed month, so
+/// that an invoice is computed again by the rule that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HourRule {
+    /// Hours of a month that plans may share without any of them billing it; whoever changes plans
+    /// more often is billed for the further ones.
+    pub free: u8,
+    /// Whether an hour that Enterprise has a part of is one that plans share. It was not at first:
+    /// a further one was billed to the other plan, which did not cover it.
+    pub with_enterprise: bool,
+}
+
+impl HourRule {
+    /// What is closed from now on.
+    pub const CURRENT: Self = Self { free: 4, with_enterprise: true };
+    /// Of price lists that were kept without one.
+    const FIRST: Self = Self { free: 4, with_enterprise: false };
+
+    pub(super) fn first() -> Self {
+        Self::FIRST
+    }
+
+    pub(super) fn is_first(&self) -> bool {
+        *self == Self::FIRST
+    }
+}
 
 /// A stretch of one month that a plan bills: [from, to), in epoch milliseconds, never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +91,29 @@ fn hour(ms: i64) -> u32 {
     u32::try_from(ms.div_euclid(HOUR_MS)).expect("a span lies in a month after 1970")
 }
 
-/// What each plan bills of the month. Trials bill nothing; a period without an end reaches the
-/// month's end; adjoining periods on one plan are one. The order of the periods does not matter.
-pub fn billable_spans(
+/// What invoices and estimates bill of the month, by plan. Enterprise is billed by contract; it has
+/// its part in the hours that it shares all the same.
+pub fn billed_spans(
     month: Month,
     periods: &[PlanPeriod],
+    rule: HourRule,
+) -> Result<BTreeMap<Plan, Vec<Span>>, RatingError> {
+    if rule.with_enterprise {
+        let mut plans = spans_of_plans(month, periods, rule)?;
+        plans.remove(&Plan::Enterprise);
+        return Ok(plans);
+    }
+    let others: Vec<PlanPeriod> =
+        periods.iter().filter(|period| period.plan != Plan::Enterprise).copied().collect();
+    spans_of_plans(month, &others, rule)
+}
+
+/// What each plan has of the month. Trials bill nothing; a period without an end reaches the
+/// month's end; adjoining periods on one plan are one. The order of the periods does not matter.
+pub(super) fn spans_of_plans(
+    month: Month,
+    periods: &[PlanPeriod],
+    rule: HourRule,
 ) -> Result<BTreeMap<Plan, Vec<Span>>, RatingError> {
     let mut within: Vec<(Span, &PlanPeriod)> =
         periods.iter().filter_map(|period| Some((clip(month, period)?, period))).collect();
@@ -89,17 +133,21 @@ pub fn billable_spans(
         let trials = within.iter().filter(|(_, period)| period.trial);
         trials.into_iter().any(|(span, _)| span.partial_hours().any(|partial| partial == hour))
     };
-    bill_further_shared_hours(&mut plans, in_trial);
+    bill_further_shared_hours(&mut plans, rule, in_trial);
     Ok(plans)
 }
 
 /// The hour in which a plan changes is billed by neither plan, in the customer's favour; but in a
-/// month no more than [`UNBILLED_HOURS`], or whoever changes the plan every hour would never pay. A
+/// month no more than [`HourRule::free`], or whoever changes the plan every hour would never pay. A
 /// further one is billed by the highest plan that was held in it. An hour in which a trial ends is
 /// always free: nobody has two trials.
-fn bill_further_shared_hours(plans: &mut BTreeMap<Plan, Vec<Span>>, in_trial: impl Fn(u32) -> bool) {
+fn bill_further_shared_hours(
+    plans: &mut BTreeMap<Plan, Vec<Span>>,
+    rule: HourRule,
+    in_trial: impl Fn(u32) -> bool,
+) {
     let shared: BTreeSet<u32> = plans.values().flatten().flat_map(Span::partial_hours).collect();
-    let further = shared.into_iter().filter(|hour| !in_trial(*hour)).skip(UNBILLED_HOURS);
+    let further = shared.into_iter().filter(|hour| !in_trial(*hour)).skip(rule.free.into());
     for hour in further {
         let held = plans.values_mut().rev().flatten();
         let span = held.into_iter().find(|span| span.partial_hours().any(|partial| partial == hour));

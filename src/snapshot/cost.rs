@@ -20,7 +20,7 @@ use crate::aggregate::{CountRow, Fold, ServiceRow};
 use crate::clock;
 use crate::event::PlanPeriod;
 use crate::month::Month;
-use crate::rating::{Estimate, MonthUsage, PriceBookVersion, Span, billable_spans, estimate};
+use crate::rating::{Estimate, MonthUsage, PriceBookVersion, Span, estimate};
 
 use super::plans::instant_of;
 use super::register::{ServiceCounts, peak};
@@ -190,9 +190,8 @@ impl Bill<'_> {
 
     /// The spans of each plan that charges something.
     fn charged_spans(&self) -> Result<Vec<Vec<Span>>, SnapshotError> {
-        let plans = billable_spans(self.month, &self.account.periods)?;
-        let charged = plans.into_iter().filter(|(plan, _)| !self.version.terms(*plan).prices.is_empty());
-        Ok(charged.map(|(_, spans)| spans).collect())
+        let plans = self.version.charged_spans(self.month, &self.account.periods)?;
+        Ok(plans.into_iter().map(|(_, spans)| spans).collect())
     }
 
     /// Whether what was used over the whole month is all that is asked for.

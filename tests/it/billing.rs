@@ -2,6 +2,7 @@
 
 mod command;
 mod damaged;
+mod estimates;
 mod oracle;
 mod quarter;
 mod regions;

@@ -1,6 +1,10 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::aggregate::{CountRow, Fold};
-use crate::rating::PriceBook;
+use crate::event::Plan;
+use crate::rating::{PriceBook, estimate};
 
 fn at(text: &str) -> i64 {
     text.parse::<crate::clock::Time>().unwrap().0
@@ -85,4 +89,42 @@ fn an_adjustment_alone_makes_an_invoice_where_it_amounts_to_something() {
     };
     assert_eq!(adjusted("0.00"), None);
     assert_eq!(adjusted("-3.42"), Some(("-3.42".to_owned(), "0.00".to_owned())));
+}
+
+/// A history without gaps: a plan from each cut to the next, the last without an end.
+fn history(mut cuts: Vec<i64>, plans: &[u8]) -> Vec<PlanPeriod> {
+    cuts.sort_unstable();
+    cuts.dedup();
+    let start = november().start_ms();
+    let starts: Vec<i64> = std::iter::once(start - 1).chain(cuts.iter().map(|cut| start + cut)).collect();
+    let period = |(index, from_ms): (usize, &i64)| PlanPeriod {
+        plan: [Plan::Free, Plan::Plus, Plan::Enterprise][usize::from(plans[index % plans.len()] % 3)],
+        trial: false,
+        from_ms: *from_ms,
+        to_ms: starts.get(index + 1).copied(),
+    };
+    starts.iter().enumerate().map(period).collect()
+}
+
+proptest! {
+    /// Whatever the plan was when: the customer is told of what will be invoiced.
+    #[test]
+    fn the_estimate_of_a_month_that_is_over_is_its_invoice(
+        cuts in vec(0_i64..86_400_000, 0..60),
+        plans in vec(any::<u8>(), 1..60),
+        trial in any::<bool>(),
+    ) {
+        let mut periods = history(cuts, &plans);
+        periods[0].trial = trial && periods.len() > 1;
+        let hour = |index: u32| CountRow {
+            hour: november().hours().start + index, ..counted(1_000_000 + u128::from(index)).counts.remove(0)
+        };
+        let counted = Counted { counts: (0..30).map(hour).collect(), ..Counted::default() };
+        let book = PriceBook::built_in();
+        let version = book.at(november());
+        let invoice = payer(&periods).invoice(november(), version, &counted, Vec::new()).unwrap();
+        let told = estimate(version, november(), &periods, november().end_ms(), &counted).unwrap();
+        let nothing = Decimal::new(0, 2);
+        prop_assert_eq!(invoice.map_or(nothing, |invoice| invoice.total), told.amount);
+    }
 }

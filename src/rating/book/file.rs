@@ -12,6 +12,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use crate::month::Month;
 use crate::rating::money::Currency;
+use crate::rating::period::HourRule;
 use crate::rating::price::{Model, Price, PriceError, Tier};
 
 use super::{Limit, PlanTerms, PriceBookVersion};
@@ -176,6 +177,7 @@ impl From<VersionFields> for PriceBookVersion {
             plus: plus.0,
             enterprise: enterprise.0,
             taxes: Vec::new(),
+            shared_hours: HourRule::CURRENT,
         }
     }
 }

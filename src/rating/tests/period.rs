@@ -1,8 +1,9 @@
+use super::super::period::{billed_spans, spans_of_plans};
 use super::*;
 use crate::event::HOUR_MS;
 
 fn spans(periods: &[PlanPeriod], plan: Plan) -> Vec<Span> {
-    billable_spans(month("2026-11"), periods).unwrap().remove(&plan).unwrap_or_default()
+    spans_of_plans(month("2026-11"), periods, HourRule::CURRENT).unwrap().remove(&plan).unwrap_or_default()
 }
 
 #[test]
@@ -89,6 +90,42 @@ fn who_changes_plans_every_hour_pays_from_the_fifth_on() {
         assert_eq!(billed, whole - free, "{changes} changes");
         assert!(spans(&off_each_hour(changes), Plan::Free).iter().all(|span| span.hours().is_empty()));
     }
+}
+
+/// Plus but for the second half of each of the first `changes` hours, which is on Enterprise.
+fn on_enterprise_each_hour(changes: i64) -> Vec<PlanPeriod> {
+    let enterprise = |period: PlanPeriod| match period.plan {
+        Plan::Free => PlanPeriod { plan: Plan::Enterprise, ..period },
+        _ => period,
+    };
+    off_each_hour(changes).into_iter().map(enterprise).collect()
+}
+
+#[test]
+fn a_further_hour_shared_with_enterprise_is_of_enterprise_and_not_billed() {
+    let whole = month("2026-11").hours().len();
+    for changes in [1, 4, 5, 24] {
+        let billed =
+            billed_spans(month("2026-11"), &on_enterprise_each_hour(changes), HourRule::CURRENT).unwrap();
+        assert_eq!(billed.keys().collect::<Vec<_>>(), [&Plan::Plus]);
+        let hours: usize = billed[&Plan::Plus].iter().map(|span| span.hours().len()).sum();
+        assert_eq!(hours, whole - changes as usize, "{changes} changes");
+    }
+}
+
+#[test]
+fn what_was_closed_by_the_first_rule_is_computed_by_it() {
+    let book = PriceBook::built_in();
+    let mut kept = serde_json::to_value(book.at(month("2026-11"))).unwrap();
+    kept.as_object_mut().unwrap().remove("shared_hours").expect("the rule is kept");
+    let version: PriceBookVersion = serde_json::from_value(kept.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&version).unwrap(), kept, "its digest stays");
+    let hours = |version: &PriceBookVersion| -> usize {
+        let plans = version.charged_spans(month("2026-11"), &on_enterprise_each_hour(24)).unwrap();
+        plans.iter().flat_map(|(_, spans)| spans).map(|span| span.hours().len()).sum()
+    };
+    let whole = month("2026-11").hours().len();
+    assert_eq!((hours(&version), hours(book.at(month("2026-11")))), (whole - 4, whole - 24));
 }
 
 #[test]

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::HOUR_MS;
-use crate::rating::period::UNBILLED_HOURS;
+use crate::rating::period::spans_of_plans;
 
 fn price_of(model: Model, included: u64) -> Price {
     Price {
@@ -194,7 +194,7 @@ proptest! {
     #[test]
     fn few_hours_of_a_plan_are_free(cuts in vec(0_i64..259_200_000, 0..200)) {
         let november = month("2026-11");
-        let plans = billable_spans(november, &alternating(cuts)).expect("sound periods");
+        let plans = spans_of_plans(november, &alternating(cuts), HourRule::CURRENT).expect("sound periods");
         let hours_of = |plan| plans.get(&plan).into_iter().flatten().flat_map(Span::hours).collect::<Vec<u32>>();
         let (plus, free) = (hours_of(Plan::Plus), hours_of(Plan::Free));
         let held: std::collections::BTreeSet<u32> = plans[&Plan::Plus].iter().flat_map(|span| {
@@ -203,6 +203,6 @@ proptest! {
         let once: std::collections::BTreeSet<u32> = plus.iter().chain(&free).copied().collect();
         prop_assert_eq!(once.len(), plus.len() + free.len(), "an hour is billed twice");
         prop_assert!(plus.iter().all(|hour| held.contains(hour)), "an hour without Plus is billed by it");
-        prop_assert!(held.len() - plus.len() <= UNBILLED_HOURS, "{} of {} hours", plus.len(), held.len());
+        prop_assert!(held.len() - plus.len() <= usize::from(HourRule::CURRENT.free), "{} of {} hours", plus.len(), held.len());
     }
 }
