@@ -44,7 +44,7 @@ pub struct Begun {
 
 /// How many offsets below the ledger's end the last record is looked for whose leader epoch tells
 /// whether the log was cut: the last offsets may hold control records or aborted ones.
-const EPOCH_REACH: i64 = 256;
+pub(super) const EPOCH_REACH: i64 = 256;
 
 impl<S: Stores> Beginner<'_, S> {
     /// Takes a lane over. `tenure_id` is random and new.

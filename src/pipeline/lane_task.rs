@@ -206,6 +206,15 @@ impl Log for KafkaLog {
         self.check_topic()
     }
 
+    fn last_epoch(&self, range: Range<i64>) -> Result<i32, IngestError> {
+        let (start, end) = self.watermarks.read(&self.lane.topic, self.lane.partition)?;
+        let range = range.start.max(start)..range.end.min(end);
+        let mut reader = PartitionReader::open(&self.kafka, &self.lane.topic, self.lane.partition, range)?;
+        while reader.read(|_| {})? {}
+        self.check_topic()?;
+        Ok(reader.leader_epoch())
+    }
+
     fn start(&self) -> Result<i64, IngestError> {
         let (start, _) = self.watermarks.read(&self.lane.topic, self.lane.partition)?;
         self.check_topic()?;

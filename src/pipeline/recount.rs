@@ -3,6 +3,7 @@ use std::ops::Range;
 
 use super::IngestError;
 use super::LaneCounter;
+use super::beginning::EPOCH_REACH;
 use super::counter::Start;
 use super::rebuild::Rebuild;
 use crate::aggregate::LedgerRow;
@@ -10,10 +11,16 @@ use crate::dedup::{Cache, Window};
 use crate::event::{EventKey, Lane, Record, Rules, RulesHash};
 use crate::flush::FinishedBlock;
 
+#[cfg(test)]
+mod tests;
+
 /// A range of a lane's log, read as often as needed.
 pub trait Log {
     /// Visits the records of [start, end) in order.
     fn read(&self, range: Range<i64>, visit: &mut dyn FnMut(&Record<'_>)) -> Result<(), IngestError>;
+
+    /// The leader epoch of the last record of [start, end) that the log has; -1 where it has none.
+    fn last_epoch(&self, range: Range<i64>) -> Result<i32, IngestError>;
 
     /// The first offset that the log still has.
     fn start(&self) -> Result<i64, IngestError>;
@@ -55,6 +62,11 @@ pub enum RecountError {
         "the log was cut at offset {offset} and nothing was counted behind it yet; recount once something is"
     )]
     Behind { offset: i64 },
+    #[error(
+        "the log was cut somewhere below offset {cut}, and it starts at {log_start} now, which may be behind \
+         that: what is gone can't be counted again; recount behind offset {cut} only"
+    )]
+    CutGone { cut: i64, log_start: i64 },
     #[error("the log starts at {log_start}, the block at {first}: what is gone can't be counted again")]
     LogGone { first: i64, log_start: i64 },
     #[error(transparent)]
@@ -73,6 +85,9 @@ impl<L: Log> Recounter<'_, L> {
         let mut rows = self.touched(from, to).ok_or(RecountError::Nothing)?;
         loop {
             let cut = self.last_cut(&rows);
+            if let Some(cut) = cut {
+                rows.start = self.first_row_cut(rows.start, cut)?;
+            }
             let end = cut.map_or(rows.end, |cut| self.row_after(cut));
             if end > rows.end {
                 rows.end = end;
@@ -112,6 +127,35 @@ impl<L: Log> Recounter<'_, L> {
         let cuts =
             (0..self.rows.len()).filter(|row| self.is_cut(*row)).map(|row| self.rows[row].first_offset);
         cuts.filter(|cut| first < *cut).max()
+    }
+
+    /// The row from which on the log may be another than the one that was counted, at most `start`. What
+    /// ends with a record of the same leader epoch as the log has there was not cut: all below it is the
+    /// same. Without this, a recount of a part would cover the loss row and so hide the rest.
+    fn first_row_cut(&self, start: usize, cut: i64) -> Result<usize, RecountError> {
+        let mut first = start;
+        for row in self.rows[..start].iter().rev() {
+            // The log began behind what was never read, and was not cut below its start.
+            let was_never_read = !row.loss.is_empty() && row.first_offset < row.next_offset;
+            if was_never_read || self.is_as_counted(row, cut)? {
+                break;
+            }
+            first -= 1;
+        }
+        Ok(first)
+    }
+
+    /// Whether the log still holds the last record that the row counted. A recount doesn't know.
+    fn is_as_counted(&self, row: &LedgerRow, cut: i64) -> Result<bool, RecountError> {
+        if row.leader_epoch < 0 {
+            return Ok(false);
+        }
+        let log_start = self.log.start()?;
+        if row.next_offset <= log_start {
+            return Err(RecountError::CutGone { cut, log_start });
+        }
+        let from = row.next_offset.saturating_sub(EPOCH_REACH).max(row.first_offset);
+        Ok(self.log.last_epoch(from..row.next_offset)? == row.leader_epoch)
     }
 
     /// Whether the row says that the log was cut where it lies: at the end of what was counted of it.

@@ -17,6 +17,7 @@ pub struct PartitionReader {
     partition: i32,
     /// The offsets that are still to be read.
     rest: Range<i64>,
+    leader_epoch: i32,
     last_news: Instant,
 }
 
@@ -54,7 +55,21 @@ impl PartitionReader {
             handle.assign(&[(topic.to_owned(), partition, range.start)]).map_err(failed)?;
         }
         let last_news = clock::instant();
-        Ok(Self { handle, queue, topic: topic.to_owned(), partition, rest: range, last_news })
+        Ok(Self {
+            handle,
+            queue,
+            topic: topic.to_owned(),
+            partition,
+            rest: range,
+            leader_epoch: -1,
+            last_news,
+        })
+    }
+
+    /// The leader epoch of the last record that was read; -1 where there was none or the broker tells
+    /// none.
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
     }
 
     /// Waits a moment for the next records and visits them in the order of their offsets. `false`:
@@ -66,8 +81,9 @@ impl PartitionReader {
         let batch = self.queue.poll(POLL, BATCH, BATCH_BYTES);
         for message in batch.messages() {
             match item(message, &self.topic) {
-                Item::Record { record, .. } if self.rest.contains(&record.offset) => {
+                Item::Record { record, leader_epoch } if self.rest.contains(&record.offset) => {
                     self.rest.start = record.offset + 1;
+                    self.leader_epoch = leader_epoch;
                     visit(&record);
                 }
                 Item::Record { record, .. } if record.offset >= self.rest.end => {

@@ -224,13 +224,14 @@ impl Watch {
         if !self.accepted.contains(&row.block) {
             return Err(format!("{}: {} counts without a commit", row.lane, name(row)));
         }
+        // What covers no offset takes nothing from the block that the commit names: a new lane's first
+        // block may be healed by an owner that read the commit long ago.
+        let covers_offsets = row.kind == BlockKind::Live && row.next_offset > row.first_offset;
         let named = self.named.get(&row.lane).filter(|note| note.block != row.block);
-        if named.is_some_and(|note| {
-            row.kind == BlockKind::Live
-                && note.first == row.first_offset
-                && note.next > note.first
-                && row.loss.is_empty()
-        }) {
+        if covers_offsets
+            && row.loss.is_empty()
+            && named.is_some_and(|note| note.first == row.first_offset && note.next > note.first)
+        {
             return Err(format!(
                 "{}: {} counts, the group's commit names another block",
                 row.lane,

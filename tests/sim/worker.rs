@@ -533,6 +533,16 @@ impl Log for SimLog {
         Ok(())
     }
 
+    fn last_epoch(&self, range: Range<i64>) -> Result<i32, IngestError> {
+        let state = self.world.lock();
+        let topic = &state.topics[state.topic_index(&self.lane.topic)];
+        if topic.id != self.lane.topic_id {
+            return Err(self.failed("the topic was made again"));
+        }
+        let entries = &topic.partitions[self.lane.partition as usize].entries;
+        Ok(entries.range(range).next_back().map_or(-1, |(_, entry)| entry.leader_epoch))
+    }
+
     fn start(&self) -> Result<i64, IngestError> {
         let state = self.world.lock();
         let topic = &state.topics[state.topic_index(&self.lane.topic)];
