@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::REQUEST_TIMEOUT;
 use super::client::Client;
 use super::ffi::{ErrorCode, Handle, describe};
+use crate::clock::instant;
 use crate::event::Lane;
 
 #[cfg(test)]
@@ -83,8 +84,8 @@ impl Member for Handle {
 
 /// The group is handing partitions out: Kafka takes no commit until it has, nor one of the generation
 /// before. It says so at once, so nothing is under way, and the same commit may be tried again with
-/// the membership of that moment for as long as the lane has not been given up.
-const REBALANCE_RETRIES: u32 = 200;
+/// the membership of that moment for as long as the lane has not been given up, at most for this long.
+const REBALANCE_PATIENCE: Duration = Duration::from_secs(10);
 const REBALANCE_PAUSE: Duration = Duration::from_millis(50);
 
 impl Fence {
@@ -121,11 +122,10 @@ impl<M: Member> Fence<M> {
     /// Commits the lane's offset with `metadata`. Blocks until the client has answered, and through a
     /// rebalance that the lane stays with this member in.
     pub fn commit(&self, tenure: &Tenure, offset: i64, metadata: &str) -> Result<(), CommitError> {
-        let mut retries = 0;
+        let started = instant();
         loop {
             match self.try_commit(tenure, offset, metadata) {
-                Err(Refusal::Rebalance(_)) if retries < REBALANCE_RETRIES => {
-                    retries += 1;
+                Err(Refusal::Rebalance(_)) if started.elapsed() < REBALANCE_PATIENCE => {
                     // Without the lock: a revocation may come in between, and ends it.
                     std::thread::sleep(REBALANCE_PAUSE);
                 }
@@ -137,6 +137,10 @@ impl<M: Member> Fence<M> {
     }
 
     fn try_commit(&self, tenure: &Tenure, offset: i64, metadata: &str) -> Result<(), Refusal> {
+        // Asked once more under the lock; this spares the broker the questions of a lane that is gone.
+        if !self.holds(tenure) {
+            return Err(CommitError::NotHeld.into());
+        }
         // What was fetched before the topic still had its id came from the lane's own log.
         let topic_id = self.member.topic_id(&tenure.lane.topic).map_err(CommitError::Refused)?;
         if topic_id.is_some_and(|id| *id != *tenure.lane.topic_id) {
