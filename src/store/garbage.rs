@@ -40,7 +40,14 @@ pub struct Garbage {
     pub partitions: usize,
     /// Blocks that went with them.
     pub blocks: usize,
+    /// Claims of lanes that later ones had overtaken.
+    pub claims: u64,
 }
+
+/// A lane with more claims than this has those taken away that don't matter any more.
+const CLAIMS_KEPT: u64 = 100;
+/// Lanes of one collection whose claims are taken away: each takes a statement.
+const LANES_AT_ONCE: u64 = 64;
 
 /// After the prepared rows, in this order: a ledger row never outlives its counts.
 const TABLES_OF_BLOCKS: [&str; 3] = ["published", "counts", "service_changes"];
@@ -58,6 +65,7 @@ impl Store {
     pub async fn collect_garbage(&self) -> Result<Garbage, StoreError> {
         let now_ms = self.server_now_ms().await?;
         let servers = self.servers().await?;
+        let claims = self.collect_claims(&servers).await?;
         let partitions = self.partitions(&servers).await?;
         let blocks = self.blocks(now_ms).await?;
         let chosen: Vec<Partition> = partitions
@@ -69,14 +77,14 @@ impl Store {
             })
             .collect();
         if chosen.is_empty() {
-            return Ok(Garbage::default());
+            return Ok(Garbage { claims, ..Garbage::default() });
         }
         for partition in &chosen {
             self.clear(&servers, "prepared", *partition, blocks.needed.get(partition)).await?;
         }
         tokio::time::sleep(Duration::from_secs(self.spans.publish.into())).await;
         let after = self.blocks(now_ms).await?;
-        let mut collected = Garbage::default();
+        let mut collected = Garbage { claims, ..Garbage::default() };
         for partition in chosen {
             for table in TABLES_OF_BLOCKS {
                 self.clear(&servers, table, partition, after.needed.get(&partition)).await?;
@@ -85,6 +93,30 @@ impl Store {
             let none = BTreeSet::new();
             let (garbage, needed) = (blocks.garbage.get(&partition), after.needed.get(&partition));
             collected.blocks += garbage.unwrap_or(&none).difference(needed.unwrap_or(&none)).count();
+        }
+        Ok(collected)
+    }
+
+    /// Every take-over leaves a claim, of which only the greatest decides. One that is made meanwhile is
+    /// greater than what goes.
+    async fn collect_claims(&self, servers: &[Server]) -> Result<u64, StoreError> {
+        let query = self.client.query(OVERTAKEN_CLAIMS).bind(CLAIMS_KEPT).bind(LANES_AT_ONCE);
+        let lanes: Vec<(String, String, i32, u64, u64)> =
+            fetch(query, || "count claims of lanes".to_owned()).await?;
+        let name = format!("{}.claims", self.quoted_database());
+        let mut collected = 0;
+        for (topic, topic_id, partition, token, overtaken) in lanes {
+            for server in servers.iter().filter(|server| server.decides) {
+                let sql = format!(
+                    "ALTER TABLE {name} DELETE WHERE topic = ? AND topic_id = ? AND partition = ? AND token < ?
+                    SETTINGS mutations_sync = 1"
+                );
+                let query =
+                    server.client.query(&sql).bind(&topic).bind(&topic_id).bind(partition).bind(token);
+                let action = || format!("drop overtaken claims of {topic}[{partition}]");
+                execute(query, QUERY_TIMEOUT, action).await?;
+            }
+            collected += overtaken;
         }
         Ok(collected)
     }
@@ -151,6 +183,19 @@ impl Store {
         Ok(Blocks::of(&published, &prepared, &closings, hidden_before_ms))
     }
 }
+
+/// Of each lane with many claims: its greatest token, and how many are smaller.
+const OVERTAKEN_CLAIMS: &str = "
+    SELECT topic, topic_id, partition, max(token) AS greatest, countIf(token < greatest_of_lane) AS overtaken
+    FROM (
+        SELECT topic, topic_id, partition, token,
+            max(token) OVER (PARTITION BY topic, topic_id, partition) AS greatest_of_lane
+        FROM claims
+    )
+    GROUP BY topic, topic_id, partition
+    HAVING count() > ? AND overtaken > 0
+    ORDER BY overtaken DESC, topic, topic_id, partition
+    LIMIT ?";
 
 const PARTITIONS: &str = "
     SELECT DISTINCT toUInt8(splitByChar('-', partition_id)[1]) AS level,

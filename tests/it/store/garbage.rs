@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use odometer::aggregate::LedgerRow;
-use odometer::store::{Garbage, Spans};
+use odometer::store::{Claim, Garbage, Spans};
 
 use super::{Writer, calls, number, servers, total, user};
 
@@ -56,6 +56,30 @@ async fn what_a_roll_hides_stays_for_those_who_still_read_it() {
     writer.roll(&covered).await;
     assert_eq!(store.collect_garbage().await.unwrap(), Garbage::default());
     assert_eq!(stored_blocks(&client).await, (3, 3, 3));
+}
+
+#[tokio::test]
+async fn of_a_lane_s_many_claims_the_greatest_stay() {
+    let (store, settings) = servers::new_store("claims").await;
+    let client = user(&settings);
+    let (busy, quiet) = (Writer::new(&store, "busy", 0).lane, Writer::new(&store, "quiet", 0).lane);
+    for token in 1..=100 {
+        store.claim(&busy, Claim { token, tenure: 7 }).await.unwrap();
+        store.claim(&quiet, Claim { token: token % 3, tenure: token.into() }).await.unwrap();
+    }
+    store.claim(&busy, Claim { token: 100, tenure: 9 }).await.unwrap();
+    store.claim(&busy, Claim { token: 99, tenure: 8 }).await.unwrap();
+    client.query("OPTIMIZE TABLE claims FINAL").execute().await.unwrap();
+    // Of one tenure the table keeps one claim; the limit is over what lies there.
+    for tenure in 100..200 {
+        store.claim(&busy, Claim { token: 50, tenure }).await.unwrap();
+    }
+    assert_eq!(store.collect_garbage().await.unwrap(), Garbage { claims: 101, ..Garbage::default() });
+    let tenures = "SELECT toUInt128(sum(tenure)) FROM claims WHERE topic = 'busy'";
+    assert_eq!(number(&client, tenures).await, 7 + 9, "two that claimed the lane with one token");
+    assert_eq!(number(&client, "SELECT toUInt128(count()) FROM claims WHERE topic = 'quiet'").await, 100);
+    assert_eq!(store.history(&busy).await.unwrap().greatest_token, 100);
+    assert_eq!(store.collect_garbage().await.unwrap(), Garbage::default());
 }
 
 #[tokio::test]
@@ -156,7 +180,7 @@ async fn garbage_beside_what_still_counts_goes_too() {
     // With buckets of an hour all live blocks share one; taken as one of a second it ended long ago.
     let store = store.with_spans(Spans { leftover: 0, ..QUICK });
     let collected = store.collect_garbage().await.unwrap();
-    assert_eq!(collected, Garbage { partitions: 1, blocks: 2 });
+    assert_eq!(collected, Garbage { partitions: 1, blocks: 2, claims: 0 });
     assert_eq!(stored_blocks(&client).await, (2, 2, 2));
     assert_eq!(total(&client).await, 7);
     let history = store.history(&writer.lane).await.unwrap();
