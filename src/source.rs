@@ -112,7 +112,7 @@ impl Settings {
     }
 
     /// The consumer's properties: odometer's defaults, then the configuration's, then the owned ones.
-    fn consumer_properties(&self) -> BTreeMap<String, String> {
+    pub fn consumer_properties(&self) -> BTreeMap<String, String> {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let mut properties: BTreeMap<_, _> = DEFAULTS.into_iter().map(owned).collect();
         // librdkafka refuses an answer that may be smaller than a message.
