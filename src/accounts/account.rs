@@ -23,8 +23,11 @@ pub struct Account {
     /// By rising time, half-open, without gaps; the last has no end, and what follows a trial is
     /// planned already.
     pub periods: Vec<PlanPeriod>,
-    /// Never empty; the first is where the account was made.
+    /// Never empty.
     pub regions: Vec<String>,
+    /// Chosen at the sign-up; whatever regions there are later, its taxes are paid. `None`: it is not
+    /// known.
+    pub home_region: Option<String>,
     pub has_payment_method: bool,
     pub past_due: bool,
     /// Rises with every change.
@@ -49,6 +52,9 @@ pub struct OrganizationAnswer {
     pub plan: Plan,
     pub trial: Option<TrialAnswer>,
     pub regions: Vec<String>,
+    /// Where it signed up and pays taxes; null where that is not known.
+    #[schema(required = true, example = "us")]
+    pub home_region: Option<String>,
     pub status: Status,
     /// To be on Plus, now or after the trial, a payment method must be set up.
     pub payment_method_required: bool,
@@ -108,13 +114,14 @@ impl Account {
             plan: self.plan(now_ms),
             trial,
             regions: self.regions.clone(),
+            home_region: self.home_region.clone(),
             status: self.status(now_ms),
             payment_method_required: self.payment_method_required(now_ms),
             created_at: Time(self.created_ms),
         }
     }
 
-    /// The account row without its periods and regions; columns as in `COLUMNS`.
+    /// The account row without its periods and regions; columns as in `account_rows`.
     pub(super) fn from_row(row: &Row) -> DatabaseResult<Self> {
         Ok(Self {
             id: row.text(0)?.to_owned(),
@@ -126,6 +133,7 @@ impl Account {
             has_payment_method: row.flag(4)?,
             past_due: row.flag(5)?,
             version: row.integer(6)?,
+            home_region: row.optional_text(7)?.map(str::to_owned),
         })
     }
 }
@@ -143,11 +151,22 @@ pub(super) fn read_period(row: &Row, first: usize) -> DatabaseResult<PlanPeriod>
     })
 }
 
-const ACCOUNT: &str = "SELECT id, name, email, created_ms,
-        CASE WHEN EXISTS (SELECT 1 FROM payment_methods WHERE organization = organizations.id)
-             THEN 1 ELSE 0 END,
-        past_due, version
-    FROM organizations WHERE id = $1";
+/// The rows that [`Account::from_row`] reads, with what follows the table's name.
+macro_rules! account_rows {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, email, created_ms,
+                CASE WHEN EXISTS (SELECT 1 FROM payment_methods WHERE organization = organizations.id)
+                     THEN 1 ELSE 0 END,
+                past_due, version, home_region
+            FROM organizations",
+            $rest
+        )
+    };
+}
+pub(super) use account_rows;
+
+const ACCOUNT: &str = account_rows!(" WHERE id = $1");
 const PERIODS: &str =
     "SELECT plan, trial, from_ms, to_ms FROM plan_periods WHERE organization = $1 ORDER BY from_ms";
 const REGIONS: &str = "SELECT region FROM organization_regions WHERE organization = $1 ORDER BY position";
@@ -206,11 +225,7 @@ impl Accounts {
     /// The accounts that follow the id, by id, at most `limit`; read from the database. What a past
     /// instant's plan was is in all of them alike, however they change meanwhile.
     pub async fn accounts_after(&self, organization: &str, limit: u32) -> DatabaseResult<Vec<Account>> {
-        let sql = "SELECT id, name, email, created_ms,
-                CASE WHEN EXISTS (SELECT 1 FROM payment_methods WHERE organization = organizations.id)
-                     THEN 1 ELSE 0 END,
-                past_due, version
-            FROM organizations WHERE id > $1 ORDER BY id LIMIT $2";
+        let sql = account_rows!(" WHERE id > $1 ORDER BY id LIMIT $2");
         let rows = self.database.fetch_all(sql, values![organization, i64::from(limit)]).await?;
         let mut accounts = rows.iter().map(Account::from_row).collect::<DatabaseResult<Vec<_>>>()?;
         let Some(last) = accounts.last().map(|account| account.id.clone()) else { return Ok(accounts) };

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinError;
 
 use super::Accounts;
-use super::account::{self, Account, read_period};
+use super::account::{self, Account, account_rows, read_period};
 use super::api_key::{KeyHolder, StoredKey};
 use super::database::{Database, DatabaseError, DatabaseResult, Row, values};
 use crate::event::PlanPeriod;
@@ -140,11 +140,7 @@ fn whole<T>(part: Result<DatabaseResult<T>, JoinError>) -> DatabaseResult<T> {
 }
 
 async fn load_rows(database: Database) -> DatabaseResult<Vec<Account>> {
-    let sql = "SELECT id, name, email, created_ms,
-            CASE WHEN EXISTS (SELECT 1 FROM payment_methods WHERE organization = organizations.id)
-                 THEN 1 ELSE 0 END,
-            past_due, version
-        FROM organizations";
+    let sql = account_rows!("");
     let mut accounts = Vec::new();
     let add = |row: Row| {
         accounts.push(Account::from_row(&row)?);

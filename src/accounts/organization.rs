@@ -105,7 +105,7 @@ impl Accounts {
         self.set_plan(caller, organization, Plan::Free).await
     }
 
-    /// Replaces the regions; the operator alone. Answers 200.
+    /// Replaces the regions; the operator alone. The home region stays, whatever their order. Answers 200.
     pub async fn set_regions(
         &self,
         caller: &Caller,
@@ -123,8 +123,13 @@ impl Accounts {
             return Err(AccountError::ContactSales { organization: organization.to_owned(), what });
         }
         write_regions(&mut change, organization, regions).await?;
+        // An organization whose home is not known gets one; else it stays.
+        let home = account.home_region.as_ref().or(regions.first());
+        let sql = "UPDATE organizations SET home_region = $2 WHERE id = $1 AND home_region IS NULL";
+        change.execute(sql, values![organization, home.cloned()]).await?;
         change.touch(organization).await?;
-        let (before, after) = (json!({ "regions": account.regions }), json!({ "regions": regions }));
+        let before = json!({ "regions": account.regions, "home_region": account.home_region });
+        let after = json!({ "regions": regions, "home_region": home });
         change.record("regions.changed", Some(organization), Some(before), Some(after)).await?;
         let notice = json!({ "regions": regions, "previous_regions": account.regions });
         change.notify(Notice::new("regions.changed", &account, now_ms, notice)).await?;
@@ -185,9 +190,9 @@ async fn insert_organization(change: &mut Change<'_>, id: &str, request: &SignUp
     let now_ms = change.now_ms();
     let inserted = change
         .execute(
-            "INSERT INTO organizations (id, name, email, created_ms, past_due, version)
-             VALUES ($1, $2, $3, $4, 0, 1) ON CONFLICT (id) DO NOTHING",
-            values![id, request.name.as_str(), request.email.as_str(), now_ms],
+            "INSERT INTO organizations (id, name, email, created_ms, past_due, version, home_region)
+             VALUES ($1, $2, $3, $4, 0, 1, $5) ON CONFLICT (id) DO NOTHING",
+            values![id, request.name.as_str(), request.email.as_str(), now_ms, request.region.as_str()],
         )
         .await?;
     if inserted == 0 {

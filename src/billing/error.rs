@@ -20,6 +20,11 @@ pub enum BillingError {
     #[error("bill organization {organization}: the sum of {month} is beyond what can be stated")]
     TotalTooGreat { organization: String, month: Month },
     #[error(
+        "bill organization {organization}: its home region is not known, so nobody can say whether it pays \
+         {tax}; `PUT /v1/organizations/{organization}/regions` makes the first region its home"
+    )]
+    NoHomeRegion { organization: String, tax: String },
+    #[error(
         "bill {month}: region {region} was billed before and is not configured now; list it in `regions`"
     )]
     RegionMissing { month: Month, region: String },

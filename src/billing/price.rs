@@ -22,8 +22,8 @@ pub struct Payer {
     pub organization: String,
     pub periods: Vec<PlanPeriod>,
     pub regions: u64,
-    /// The region that was chosen at the sign-up: whose taxes are paid.
-    pub home: String,
+    /// The region that was chosen at the sign-up: whose taxes are paid. `None`: it is not known.
+    pub home: Option<String>,
 }
 
 impl From<&Account> for Payer {
@@ -32,7 +32,7 @@ impl From<&Account> for Payer {
             organization: account.id.clone(),
             periods: account.periods.clone(),
             regions: account.regions.len() as u64,
-            home: account.regions.first().cloned().unwrap_or_default(),
+            home: account.home_region.clone(),
         }
     }
 }
@@ -44,7 +44,7 @@ impl From<&Invoice> for Payer {
             organization: invoice.organization.clone(),
             periods: invoice.periods.iter().map(|period| period.plan_period()).collect(),
             regions: invoice.regions,
-            home: invoice.tax_region.clone().unwrap_or_default(),
+            home: invoice.tax_region.clone(),
         }
     }
 }
@@ -71,9 +71,19 @@ impl Payer {
         Ok(lines.into_iter().map(InvoiceLine::from).collect())
     }
 
-    fn taxes(&self, version: &PriceBookVersion) -> Vec<TaxRate> {
-        let paid = version.taxes.iter().filter(|tax| tax.is_paid_by(&self.organization, &self.home));
-        paid.map(|tax| tax.rate.clone()).collect()
+    fn taxes(&self, version: &PriceBookVersion) -> BillingResult<Vec<TaxRate>> {
+        let mut rates = Vec::new();
+        for tax in &version.taxes {
+            let is_paid = tax.is_paid_by(&self.organization, self.home.as_deref());
+            let unknown = || BillingError::NoHomeRegion {
+                organization: self.organization.clone(),
+                tax: tax.rate.name.clone(),
+            };
+            if is_paid.ok_or_else(unknown)? {
+                rates.push(tax.rate.clone());
+            }
+        }
+        Ok(rates)
     }
 
     fn unrated(&self, source: RatingError) -> BillingError {
@@ -96,11 +106,11 @@ impl Payer {
         let too_great = || BillingError::TotalTooGreat { organization: self.organization.clone(), month };
         let currency = version.currency;
         let own = if is_charged { self.rate(month, version, counted)? } else { Vec::new() };
-        let taxes = if is_charged { self.taxes(version) } else { Vec::new() };
+        let taxes = if is_charged { self.taxes(version)? } else { Vec::new() };
         let Content { lines, subtotal, total } =
             Content::of(currency, &taxes, own, adjustments).ok_or_else(too_great)?;
         let nothing = Decimal::new(0, currency.minor_digits());
-        let tax_region = (!version.taxes.is_empty()).then(|| self.home.clone());
+        let tax_region = self.home.clone().filter(|_| !version.taxes.is_empty());
         Ok(Some(Invoice {
             number: None,
             organization: self.organization.clone(),

@@ -64,7 +64,7 @@ fn acme() -> Payer {
         on(Plan::Plus, false, trial_end, Some(cancelled)),
         on(Plan::Free, false, cancelled, None),
     ];
-    Payer { organization: "acme".to_owned(), periods, regions: 1, home: "us".to_owned() }
+    Payer { organization: "acme".to_owned(), periods, regions: 1, home: Some("us".to_owned()) }
 }
 
 /// What is counted of a month at its own closing, or `late` at the next one.
@@ -170,7 +170,7 @@ proptest! {
         let (december, version) = (month("2026-12"), book.at(month("2026-12")));
         let from_ms = december.start_ms() + from_hour * HOUR_MS + minutes * 60_000;
         let periods = vec![PlanPeriod { plan: Plan::Plus, trial: false, from_ms, to_ms: None }];
-        let payer = Payer { organization: "acme".to_owned(), periods, regions: 1, home: "us".to_owned() };
+        let payer = Payer { organization: "acme".to_owned(), periods, regions: 1, home: Some("us".to_owned()) };
         let mut counted = Counted { regions: 1, ..Counted::default() };
         let mut invoiced: Vec<InvoiceLine> = Vec::new();
         for arrival in arrivals {

@@ -67,7 +67,9 @@ impl Unbilled {
 /// Whether it is what one organization has that can't be read or priced, and not a server.
 fn is_damage(error: &BillingError) -> bool {
     match error {
-        BillingError::Rating { .. } | BillingError::TotalTooGreat { .. } => true,
+        BillingError::Rating { .. }
+        | BillingError::TotalTooGreat { .. }
+        | BillingError::NoHomeRegion { .. } => true,
         BillingError::Database(error) | BillingError::Account(AccountError::Database(error)) => {
             is_unreadable(error)
         }

@@ -47,8 +47,8 @@ impl Biller {
         let late = self.late(earlier, closing.sequence, &ledgers).await?;
         let account = self.accounts.stored_account(&stored.organization).await?;
         let mut payer = Payer { regions: stored.regions, ..Payer::from(&account) };
-        // Regions may have changed since.
-        payer.home = stored.tax_region.clone().unwrap_or(payer.home);
+        // What was made before home regions were kept went by the order of the regions.
+        payer.home = stored.tax_region.clone().or(payer.home);
         let organization = stored.organization.clone();
         let stretch = Stretch { first: organization.clone(), last: organization };
         let job = Job { month: closing.month, version: &closing.version, ledgers: &ledgers, late: &late };

@@ -26,9 +26,15 @@ pub struct TaxRate {
 }
 
 impl Tax {
-    pub fn is_paid_by(&self, organization: &str, home_region: &str) -> bool {
-        let is_there = self.regions.is_empty() || self.regions.iter().any(|region| region == home_region);
-        is_there && self.exempt.iter().all(|exempt| exempt != organization)
+    /// `None`: that depends on the organization's home region, which is not known.
+    pub fn is_paid_by(&self, organization: &str, home_region: Option<&str>) -> Option<bool> {
+        if self.exempt.iter().any(|exempt| exempt == organization) {
+            return Some(false);
+        }
+        if self.regions.is_empty() {
+            return Some(true);
+        }
+        home_region.map(|home| self.regions.iter().any(|region| region == home))
     }
 }
 

@@ -14,7 +14,7 @@ async fn a_sign_up_begins_a_trial_of_thirty_days_with_a_license() {
         json!({
             "id": "acme", "name": "acme Ltd", "email": "billing@acme.example", "plan": "plus",
             "trial": { "ends_at": "2026-12-01T09:00:00Z", "then": "free" },
-            "regions": ["us"], "status": "trialing", "payment_method_required": true,
+            "regions": ["us"], "home_region": "us", "status": "trialing", "payment_method_required": true,
             "created_at": "2026-11-01T09:00:00Z",
         })
     );

@@ -15,7 +15,12 @@ fn on(plan: Plan, trial: bool, from: &str, to: Option<&str>) -> PlanPeriod {
 }
 
 fn payer(periods: &[PlanPeriod]) -> Payer {
-    Payer { organization: "acme".to_owned(), periods: periods.to_vec(), regions: 1, home: "us".to_owned() }
+    Payer {
+        organization: "acme".to_owned(),
+        periods: periods.to_vec(),
+        regions: 1,
+        home: Some("us".to_owned()),
+    }
 }
 
 fn november() -> Month {

@@ -20,6 +20,7 @@ fn account(periods: Vec<PlanPeriod>) -> Account {
         created_ms: periods[0].from_ms,
         periods,
         regions: vec!["us".into()],
+        home_region: Some("us".into()),
         has_payment_method: true,
         past_due: false,
         version: 1,

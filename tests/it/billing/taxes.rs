@@ -72,6 +72,53 @@ async fn what_is_taxed_stays_taxed_by_its_own_rate() {
     }
 }
 
+/// Whatever regions the operator sets later, and in whatever order.
+#[tokio::test]
+async fn taxes_are_those_of_the_region_of_the_sign_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+    let world = World::new("bill_home", url).await;
+    world.set_clock("2026-09-20T00:00:00Z").await;
+    let put = |organization: &str, what: &str, body: Value| {
+        let path = format!("/v1/organizations/{organization}/{what}");
+        let world = &world;
+        async move { world.operator("PUT", &path, body).await.good() }
+    };
+    for organization in ["acme", "lost"] {
+        start_on_plus(&world, organization).await;
+        put(organization, "plan", json!({ "plan": "enterprise" })).await;
+        let moved = put(organization, "regions", json!({ "regions": ["eu", "us"] })).await;
+        assert_eq!(moved["home_region"], "us");
+        put(organization, "regions", json!({ "regions": ["eu"] })).await;
+        put(organization, "plan", json!({ "plan": "plus" })).await;
+    }
+    let forget = "UPDATE organizations SET home_region = NULL WHERE id = 'lost'";
+    world.accounts.database().execute(forget, &[]).await.expect("forget a home");
+    world.set_clock("2026-11-01T00:00:00Z").await;
+    let taxed = biller_by(&world, book());
+    let billed = bill_by(&taxed, "2026-10").await;
+    let unbilled: Vec<_> = billed.unbilled.iter().collect();
+    assert_eq!(unbilled.len(), 1);
+    let (organization, cause) = unbilled[0];
+    assert_eq!(organization, "lost");
+    for words in ["home region is not known", "VAT", "PUT /v1/organizations/lost/regions"] {
+        assert!(cause.contains(words), "{words}: {cause}");
+    }
+    let invoice = &invoices(&world, "acme").await[0];
+    assert_eq!(invoice["tax_region"], "us");
+    assert_eq!(invoice["taxes"], json!([{ "name": "VAT", "percent": "19" }]));
+    // The operator gives it a home, and it is billed.
+    let found = put("lost", "regions", json!({ "regions": ["eu"] })).await;
+    assert_eq!(found["home_region"], "eu");
+    assert_eq!(bill_by(&taxed, "2026-10").await.issued, 1);
+    let invoice = &invoices(&world, "lost").await[0];
+    assert_eq!((invoice["tax_region"].as_str(), invoice.get("taxes")), (Some("eu"), None));
+    for number in ["2026-000001", "2026-000002"] {
+        let (verification, _) = taxed.verify(number).await.expect("verify");
+        assert!(verification.verified, "{verification:#?}");
+    }
+}
+
 async fn shows_the_tax(world: &World) {
     let mut asking = request(TOKEN, "GET", "/v1/organizations/acme/invoices/2026-000001", None);
     asking.headers_mut().insert("accept", "application/pdf".parse().expect("a header"));
