@@ -11,6 +11,7 @@ pub mod api_key;
 pub mod audit_log;
 pub mod caller;
 pub mod change;
+pub mod damaged;
 pub mod database;
 pub mod directory;
 pub mod error;
@@ -49,6 +50,7 @@ pub use validate::is_organization_id;
 
 use api_key::KeyUses;
 use audit_log::ChainBreak;
+use damaged::Damaged;
 use database::{Database, DatabaseError, DatabaseResult};
 use webhook::Webhooks;
 
@@ -103,6 +105,7 @@ pub struct Accounts {
     on_change: OnceLock<OnChange>,
     key_uses: KeyUses,
     webhooks: Webhooks,
+    damaged: Damaged,
 }
 
 impl Accounts {
@@ -114,7 +117,9 @@ impl Accounts {
         let test_clock = if settings.test_clock { Some(test_clock::open(&database).await?) } else { None };
         let clock = test_clock.as_ref().map_or(Clock::System, test_clock::Known::clock);
         let (directory, on_change, key_uses) = (OnceCell::new(), OnceLock::new(), KeyUses::default());
-        let accounts = Self { database, clock, test_clock, secret, directory, on_change, key_uses, webhooks };
+        let damaged = Damaged::default();
+        let accounts =
+            Self { database, clock, test_clock, secret, directory, on_change, key_uses, webhooks, damaged };
         accounts.ensure_license_key().await?;
         Ok(accounts)
     }
@@ -138,8 +143,16 @@ impl Accounts {
         &self.database
     }
 
+    /// Organizations of which something can't be read, as far as this process came upon them.
+    pub fn damaged(&self) -> &Damaged {
+        &self.damaged
+    }
+
     /// One account, from memory where the directory is loaded.
     pub async fn account(&self, organization: &str) -> AccountResult<Arc<Account>> {
+        if self.damaged.holds(organization) {
+            return Err(AccountError::OrganizationUnreadable { organization: organization.to_owned() });
+        }
         let found = match self.directory() {
             Some(directory) => directory.get(organization),
             None => account::read(&self.database, organization).await?.map(Arc::new),
@@ -151,13 +164,23 @@ impl Accounts {
         Ok(self.account(organization).await?.answer(self.clock.now_ms()))
     }
 
-    /// Every account, by id.
+    /// Every account, by id; those that can't be read are left out.
     pub async fn organizations(&self, page: &Page) -> AccountResult<List<OrganizationAnswer>> {
         let sql = "SELECT id FROM organizations WHERE id > $1 ORDER BY id LIMIT $2";
-        let rows = self.database.fetch_all(sql, database::values![page.after(), page.fetch()]).await?;
-        let mut answers = Vec::with_capacity(rows.len());
-        for row in &rows {
-            answers.push(self.organization(row.text(0)?).await?);
+        let mut answers = Vec::new();
+        let mut after = page.after().to_owned();
+        let wanted = usize::try_from(page.fetch()).unwrap_or(usize::MAX);
+        while answers.len() < wanted {
+            let rows = self.database.fetch_all(sql, database::values![after.as_str(), page.fetch()]).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.text(0)?.to_owned();
+            for row in &rows {
+                match self.organization(row.text(0)?).await {
+                    Ok(answer) => answers.push(answer),
+                    Err(error) if error.is_of_one_organization() => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
         Ok(page.list(answers, |answer| answer.id.clone()))
     }

@@ -37,6 +37,13 @@ pub enum DatabaseError {
 
 pub type DatabaseResult<T> = Result<T, DatabaseError>;
 
+impl DatabaseError {
+    /// Whether it is what is stored that can't be read, and not the database that fails.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Column { .. } | Self::Content { .. })
+    }
+}
+
 /// A NULL has a type too: Postgres asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -92,7 +99,8 @@ pub(crate) use values;
 #[derive(Debug)]
 pub struct Row {
     statement: &'static str,
-    values: Vec<Value>,
+    /// `None`: neither an integer nor a text, which whoever reads it is told.
+    values: Vec<Option<Value>>,
 }
 
 impl Row {
@@ -102,7 +110,7 @@ impl Row {
 
     pub fn optional_integer(&self, column: usize) -> DatabaseResult<Option<i64>> {
         match self.values.get(column) {
-            Some(Value::Integer(value)) => Ok(*value),
+            Some(Some(Value::Integer(value))) => Ok(*value),
             _ => Err(self.unexpected(column, "an integer")),
         }
     }
@@ -117,8 +125,8 @@ impl Row {
 
     pub fn optional_text(&self, column: usize) -> DatabaseResult<Option<&str>> {
         match self.values.get(column) {
-            Some(Value::Text(value)) => Ok(value.as_deref()),
-            Some(Value::Integer(None)) => Ok(None),
+            Some(Some(Value::Text(value))) => Ok(value.as_deref()),
+            Some(Some(Value::Integer(None))) => Ok(None),
             _ => Err(self.unexpected(column, "a text")),
         }
     }
@@ -348,9 +356,9 @@ fn read_sqlite(statement: &'static str, row: &SqliteRow) -> DatabaseResult<Row> 
     let read = |column: usize| {
         let raw = row.try_get_raw(column)?;
         Ok(match raw.type_info().name() {
-            _ if raw.is_null() => Value::Integer(None),
-            "TEXT" => Value::Text(Some(row.try_get(column)?)),
-            _ => Value::Integer(Some(row.try_get(column)?)),
+            _ if raw.is_null() => Some(Value::Integer(None)),
+            "TEXT" => row.try_get(column).ok().map(|text| Value::Text(Some(text))),
+            _ => row.try_get(column).ok().map(|integer| Value::Integer(Some(integer))),
         })
     };
     let values = (0..row.columns().len()).map(read).collect::<Result<_, sqlx::Error>>()?;
@@ -360,12 +368,12 @@ fn read_sqlite(statement: &'static str, row: &SqliteRow) -> DatabaseResult<Row> 
 fn read_postgres(statement: &'static str, row: &PgRow) -> DatabaseResult<Row> {
     let read = |column: usize| {
         if row.try_get_raw(column)?.is_null() {
-            return Ok(Value::Integer(None));
+            return Ok(Some(Value::Integer(None)));
         }
         Ok(match row.columns()[column].type_info().name() {
-            "INT8" => Value::Integer(Some(row.try_get(column)?)),
-            "INT4" => Value::Integer(Some(row.try_get::<i32, _>(column)?.into())),
-            _ => Value::Text(Some(row.try_get(column)?)),
+            "INT8" => row.try_get(column).ok().map(|integer| Value::Integer(Some(integer))),
+            "INT4" => row.try_get::<i32, _>(column).ok().map(|integer| Value::Integer(Some(integer.into()))),
+            _ => row.try_get(column).ok().map(|text| Value::Text(Some(text))),
         })
     };
     let values = (0..row.columns().len()).map(read).collect::<Result<_, sqlx::Error>>()?;

@@ -11,7 +11,10 @@ use tokio::task::JoinError;
 use super::Accounts;
 use super::account::{self, Account, account_rows, read_period};
 use super::api_key::{KeyHolder, StoredKey};
+use super::damaged::{Damaged, Work};
 use super::database::{Database, DatabaseError, DatabaseResult, Row, values};
+use super::error::AccountError;
+use crate::clock;
 use crate::event::PlanPeriod;
 
 /// Log entries read at a time.
@@ -48,17 +51,23 @@ impl Directory {
         self.keys.get(id).map(|key| key.clone())
     }
 
-    /// Reads everything.
-    pub(super) async fn load(database: &Database) -> DatabaseResult<Self> {
+    /// Reads everything; what can't be read of an organization leaves that one out.
+    pub(super) async fn load(database: &Database, damaged: &Damaged) -> DatabaseResult<Self> {
         let head = "SELECT sequence FROM audit_head WHERE id = 1";
         let row = database.fetch_optional(head, &[]).await?;
         let sequence = row.map_or(Ok(0), |row| row.integer(0))?;
-        let accounts = load_accounts(database).await?;
+        let accounts = load_accounts(database, damaged).await?;
         let directory = Self { sequence: Mutex::new(sequence), ..Self::default() };
         let keys = "SELECT id, organization, role, hash FROM api_keys";
         database
             .for_each(keys, &[], |row| {
-                directory.put_key(StoredKey::from_row(&row)?);
+                match StoredKey::from_row(&row) {
+                    Ok(key) => directory.put_key(key),
+                    Err(error) if error.is_unreadable() => {
+                        damaged.note(Work::ReadKey, &name_of(&row, 1), &error.into());
+                    }
+                    Err(error) => return Err(error),
+                }
                 Ok(())
             })
             .await?;
@@ -69,7 +78,11 @@ impl Directory {
     }
 
     /// Takes in what others changed; answers the organizations concerned.
-    pub(super) async fn catch_up(&self, database: &Database) -> DatabaseResult<Vec<String>> {
+    pub(super) async fn catch_up(
+        &self,
+        database: &Database,
+        damaged: &Damaged,
+    ) -> DatabaseResult<Vec<String>> {
         let mut sequence = self.sequence.lock().await;
         let mut changed = Vec::new();
         loop {
@@ -85,19 +98,46 @@ impl Directory {
             organizations.sort_unstable();
             organizations.dedup();
             for organization in &organizations {
-                self.reload(database, organization).await?;
+                self.reload(database, damaged, organization).await?;
             }
             *sequence = reached;
             changed.append(&mut organizations);
         }
+        for organization in damaged.due_again(clock::instant()) {
+            self.reload(database, damaged, &organization).await?;
+            changed.push(organization);
+        }
         Ok(changed)
     }
 
-    async fn reload(&self, database: &Database, organization: &str) -> DatabaseResult<()> {
-        let Some(account) = account::read(database, organization).await? else { return Ok(()) };
+    async fn reload(&self, database: &Database, damaged: &Damaged, organization: &str) -> DatabaseResult<()> {
+        let account = match account::read(database, organization).await {
+            Ok(Some(account)) => account,
+            Ok(None) => return Ok(()),
+            // What it was before entitles it to nothing now.
+            Err(error) if error.is_unreadable() => {
+                self.accounts.remove(organization);
+                damaged.note(Work::ReadAccount, organization, &error.into());
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        damaged.mended(Work::ReadAccount, organization);
         let sql = "SELECT id, organization, role, hash FROM api_keys WHERE organization = $1";
         let rows = database.fetch_all(sql, values![organization]).await?;
-        let keys = rows.iter().map(StoredKey::from_row).collect::<DatabaseResult<Vec<_>>>()?;
+        let mut keys = Vec::with_capacity(rows.len());
+        let mut unread = None;
+        for row in &rows {
+            match StoredKey::from_row(row) {
+                Ok(key) => keys.push(key),
+                Err(error) if error.is_unreadable() => unread = Some(AccountError::from(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        match unread {
+            Some(error) => damaged.note(Work::ReadKey, organization, &error),
+            None => damaged.mended(Work::ReadKey, organization),
+        }
         let old = self.keys_by_organization.remove(organization).map(|(_, ids)| ids).unwrap_or_default();
         for id in old.iter().filter(|id| !keys.iter().any(|key| key.holder.id == **id)) {
             self.keys.remove(id);
@@ -117,18 +157,54 @@ impl Directory {
 /// Parts that are read at different moments may not fit together where an account changes
 /// meanwhile; then the log, read from before all of them, brings it up again. They are read side by
 /// side, because reading rows is all of the work.
-async fn load_accounts(database: &Database) -> DatabaseResult<Vec<Account>> {
+async fn load_accounts(database: &Database, damaged: &Damaged) -> DatabaseResult<Vec<Account>> {
     let (accounts, periods, regions) = tokio::join!(
         tokio::spawn(load_rows(database.clone())),
         tokio::spawn(load_periods(database.clone())),
         tokio::spawn(load_regions(database.clone())),
     );
     let (mut accounts, mut periods, mut regions) = (whole(accounts)?, whole(periods)?, whole(regions)?);
-    for account in &mut accounts {
-        account.periods = periods.remove(&account.id).unwrap_or_default();
-        account.regions = regions.remove(&account.id).unwrap_or_default();
+    let unread: HashMap<String, DatabaseError> =
+        [accounts.unread, periods.unread, regions.unread].into_iter().flatten().collect();
+    accounts.read.retain(|account| !unread.contains_key(&account.id));
+    for (organization, error) in unread {
+        damaged.note(Work::ReadAccount, &organization, &error.into());
     }
-    Ok(accounts)
+    for account in &mut accounts.read {
+        account.periods = periods.read.remove(&account.id).unwrap_or_default();
+        account.regions = regions.read.remove(&account.id).unwrap_or_default();
+    }
+    Ok(accounts.read)
+}
+
+/// A part of the accounts, and of which organizations it can't be read.
+#[derive(Default)]
+struct Part<T> {
+    read: T,
+    unread: Vec<(String, DatabaseError)>,
+}
+
+impl<T> Part<T> {
+    /// What was read of a row; a row that can't be read is its organization's damage.
+    fn take<V>(
+        &mut self,
+        row: &Row,
+        read: impl FnOnce(&Row) -> DatabaseResult<V>,
+    ) -> DatabaseResult<Option<V>> {
+        match read(row) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_unreadable() => {
+                self.unread.push((name_of(row, 0), error));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whose row it is, where not even that can be read.
+fn name_of(row: &Row, column: usize) -> String {
+    row.text(column).unwrap_or("(an id that can't be read)").to_owned()
 }
 
 /// What a part of the reading came to; a panic in it is one here.
@@ -139,24 +215,25 @@ fn whole<T>(part: Result<DatabaseResult<T>, JoinError>) -> DatabaseResult<T> {
     })
 }
 
-async fn load_rows(database: Database) -> DatabaseResult<Vec<Account>> {
+async fn load_rows(database: Database) -> DatabaseResult<Part<Vec<Account>>> {
     let sql = account_rows!("");
-    let mut accounts = Vec::new();
+    let mut accounts = Part::<Vec<Account>>::default();
     let add = |row: Row| {
-        accounts.push(Account::from_row(&row)?);
+        let account = accounts.take(&row, Account::from_row)?;
+        accounts.read.extend(account);
         Ok(())
     };
     database.for_each(sql, &[], add).await?;
     Ok(accounts)
 }
 
-async fn load_periods(database: Database) -> DatabaseResult<HashMap<String, Vec<PlanPeriod>>> {
+async fn load_periods(database: Database) -> DatabaseResult<Part<HashMap<String, Vec<PlanPeriod>>>> {
     let sql = "SELECT organization, plan, trial, from_ms, to_ms FROM plan_periods
                ORDER BY organization, from_ms";
     load_grouped(&database, sql, |row| read_period(row, 1)).await
 }
 
-async fn load_regions(database: Database) -> DatabaseResult<HashMap<String, Vec<String>>> {
+async fn load_regions(database: Database) -> DatabaseResult<Part<HashMap<String, Vec<String>>>> {
     let sql = "SELECT organization, region FROM organization_regions ORDER BY organization, position";
     load_grouped(&database, sql, |row| row.text(1).map(str::to_owned)).await
 }
@@ -166,26 +243,27 @@ async fn load_grouped<T>(
     database: &Database,
     sql: &'static str,
     read: impl Fn(&Row) -> DatabaseResult<T>,
-) -> DatabaseResult<HashMap<String, Vec<T>>> {
-    let mut groups: HashMap<String, Vec<T>> = HashMap::new();
+) -> DatabaseResult<Part<HashMap<String, Vec<T>>>> {
+    let mut groups: Part<HashMap<String, Vec<T>>> = Part { read: HashMap::new(), unread: Vec::new() };
     let mut current: Option<(String, Vec<T>)> = None;
     let add = |row: Row| {
-        let (organization, item) = (row.text(0)?, read(&row)?);
+        let taken = groups.take(&row, |row| Ok((row.text(0)?.to_owned(), read(row)?)))?;
+        let Some((organization, item)) = taken else { return Ok(()) };
         match &mut current {
-            Some((held, items)) if held == organization => items.push(item),
-            _ => groups.extend(current.replace((organization.to_owned(), vec![item]))),
+            Some((held, items)) if *held == organization => items.push(item),
+            _ => groups.read.extend(current.replace((organization, vec![item]))),
         }
         Ok(())
     };
     database.for_each(sql, &[], add).await?;
-    groups.extend(current);
+    groups.read.extend(current);
     Ok(groups)
 }
 
 impl Accounts {
     /// Loads the directory, once; from then on this process answers from it.
     pub async fn load_directory(&self) -> DatabaseResult<Arc<Directory>> {
-        let load = || async { Directory::load(&self.database).await.map(Arc::new) };
+        let load = || async { Directory::load(&self.database, &self.damaged).await.map(Arc::new) };
         self.directory.get_or_try_init(load).await.cloned()
     }
 
@@ -205,7 +283,7 @@ impl Accounts {
     /// organizations concerned. Nothing where no directory is loaded.
     pub async fn catch_up(&self) -> DatabaseResult<Vec<String>> {
         let Some(directory) = self.directory.get() else { return Ok(Vec::new()) };
-        let changed = directory.catch_up(&self.database).await?;
+        let changed = directory.catch_up(&self.database, &self.damaged).await?;
         if let Some(tell) = self.on_change.get() {
             changed.iter().for_each(|organization| tell(organization));
         }

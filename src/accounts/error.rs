@@ -6,6 +6,8 @@ use super::database::DatabaseError;
 pub enum AccountError {
     #[error("organization {organization} does not exist")]
     OrganizationNotFound { organization: String },
+    #[error("what is stored of organization {organization} can't be read; `odometer doctor` says why")]
+    OrganizationUnreadable { organization: String },
     #[error("organization {organization} exists already: choose another id")]
     OrganizationExists { organization: String },
     #[error("plan plus needs a payment method: set one up for {organization} first")]
@@ -47,6 +49,17 @@ pub struct FieldError {
 pub type AccountResult<T> = Result<T, AccountError>;
 
 impl AccountError {
+    /// Whether it is what one organization has, so that the others can go on.
+    pub fn is_of_one_organization(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_unreadable(),
+            Self::OrganizationNotFound { .. }
+            | Self::OrganizationUnreadable { .. }
+            | Self::Signing { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The HTTP status of the answer.
     pub fn status(&self) -> u16 {
         match self {
@@ -60,7 +73,7 @@ impl AccountError {
             Self::PaymentMethodRequired { .. } => 402,
             Self::ContactSales { .. } | Self::Role { .. } => 403,
             Self::CardNumber | Self::Invalid { .. } => 422,
-            Self::Database(_) => 503,
+            Self::Database(_) | Self::OrganizationUnreadable { .. } => 503,
             Self::Signing { .. } => 500,
         }
     }
@@ -69,6 +82,7 @@ impl AccountError {
     pub fn slug(&self) -> &'static str {
         match self {
             Self::OrganizationNotFound { .. } => "organization-not-found",
+            Self::OrganizationUnreadable { .. } => "organization-unreadable",
             Self::OrganizationExists { .. } => "organization-exists",
             Self::PaymentMethodRequired { .. } => "payment-method-required",
             Self::ContactSales { .. } => "contact-sales",

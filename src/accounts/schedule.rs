@@ -7,8 +7,9 @@ use crate::clock::Time;
 use super::Accounts;
 use super::caller::Caller;
 use super::change::Change;
-use super::database::values;
-use super::error::AccountResult;
+use super::damaged::Work;
+use super::database::{DatabaseResult, Row, values};
+use super::error::{AccountError, AccountResult};
 use super::outbox::Notice;
 
 pub const TRIAL_NOTICE: &str = "trial-notice";
@@ -27,17 +28,30 @@ struct Due {
     due_ms: i64,
 }
 
+impl Due {
+    fn of(row: &Row) -> DatabaseResult<Self> {
+        Ok(Self {
+            organization: row.text(0)?.to_owned(),
+            kind: row.text(1)?.to_owned(),
+            due_ms: row.integer(2)?,
+        })
+    }
+}
+
 impl Accounts {
     /// Does everything that is due by now, the earliest first; answers how much that was. Several
-    /// processes may run it at once: each thing happens once.
+    /// processes may run it at once: each thing happens once. What can't be done for an organization
+    /// stays due, and the others' is done.
     pub async fn advance(&self) -> AccountResult<u64> {
         let mut done = 0;
+        // What stays due is passed over: it comes first again.
+        let mut passed_over: i64 = 0;
         loop {
             let now_ms = self.clock.now_ms();
             let sql =
                 "SELECT organization, kind, due_ms FROM schedule WHERE due_ms <= $1 AND kind IN ($2, $3, $4)
-                       ORDER BY due_ms, organization, kind DESC LIMIT $5";
-            let values = values![now_ms, TRIAL_NOTICE, TRIAL_END, LICENSE_RENEWAL, BATCH];
+                       ORDER BY due_ms, organization, kind DESC LIMIT $5 OFFSET $6";
+            let values = values![now_ms, TRIAL_NOTICE, TRIAL_END, LICENSE_RENEWAL, BATCH, passed_over];
             let rows = self.database.fetch_all(sql, values).await?;
             if rows.is_empty() {
                 self.sweep_idempotency().await?;
@@ -45,12 +59,22 @@ impl Accounts {
                 return Ok(done);
             }
             for row in rows {
-                let due = Due {
-                    organization: row.text(0)?.to_owned(),
-                    kind: row.text(1)?.to_owned(),
-                    due_ms: row.integer(2)?,
+                let organization = row.text(0).unwrap_or("(an id that can't be read)");
+                let performed = match Due::of(&row) {
+                    Ok(due) => self.perform(&due).await,
+                    Err(error) => Err(AccountError::from(error)),
                 };
-                done += u64::from(self.perform(&due).await?);
+                match performed {
+                    Ok(performed) => {
+                        self.damaged.mended(Work::DoWhatIsDue, organization);
+                        done += u64::from(performed);
+                    }
+                    Err(error) if error.is_of_one_organization() => {
+                        self.damaged.note(Work::DoWhatIsDue, organization, &error);
+                        passed_over += 1;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
     }

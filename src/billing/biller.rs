@@ -26,7 +26,7 @@ use super::ledgers::Ledgers;
 use super::lifecycle::Draft;
 use super::price::Payer;
 use super::register::{self, InvoiceSummary, Stretch};
-use super::unbilled::{Unbilled, is_unreadable};
+use super::unbilled::Unbilled;
 
 /// Accounts that are looked at together: some 10 MB with their usage.
 const TOGETHER: u32 = 1000;
@@ -385,7 +385,7 @@ impl Biller {
                 Ok(Group { stretch, accounts, unbilled: Unbilled::default() })
             }
             // One of them can't be read: which?
-            Err(error) if is_unreadable(&error) => {
+            Err(error) if error.is_unreadable() => {
                 let ids = self.accounts.ids_after(after, TOGETHER).await?;
                 self.group(ids).await
             }

@@ -15,7 +15,7 @@ use super::closing::Closing;
 use super::error::{BillingResult, unreadable};
 use super::invoice::{Invoice, InvoiceState, LedgerEnd};
 use super::lifecycle::{Draft, Issue, Open, Settlement};
-use super::unbilled::{Unbilled, is_unreadable};
+use super::unbilled::Unbilled;
 
 /// Organizations from the first to the last, both included, by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,7 +180,7 @@ pub async fn summaries(
         .for_each(sql, values![month_name.as_str(), only.unwrap_or_default()], |row| {
             match read_summary(&row, month) {
                 Ok(summary) => summaries.push(summary),
-                Err(error) if is_unreadable(&error) => unbilled.add(row.text(0)?, &error),
+                Err(error) if error.is_unreadable() => unbilled.add(row.text(0)?, &error),
                 Err(error) => return Err(error),
             }
             Ok(())

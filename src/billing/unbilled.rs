@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::accounts::AccountError;
-use crate::accounts::database::DatabaseError;
 
 use super::error::{BillingError, BillingResult};
 
@@ -71,12 +70,8 @@ fn is_damage(error: &BillingError) -> bool {
         | BillingError::TotalTooGreat { .. }
         | BillingError::NoHomeRegion { .. } => true,
         BillingError::Database(error) | BillingError::Account(AccountError::Database(error)) => {
-            is_unreadable(error)
+            error.is_unreadable()
         }
         _ => false,
     }
-}
-
-pub fn is_unreadable(error: &DatabaseError) -> bool {
-    matches!(error, DatabaseError::Column { .. } | DatabaseError::Content { .. })
 }

@@ -1,5 +1,6 @@
 //! `odometer doctor`: what is wrong, and what to do about it.
 
+mod organizations;
 mod regions;
 
 use std::time::Duration;
@@ -45,6 +46,7 @@ impl Doctor {
         let can_compare = accounts.health == Health::Good;
         checks.push(accounts);
         if can_compare {
+            checks.extend(organizations::check(context).await);
             checks.extend(regions::check(context, &store).await);
         }
         let health = checks.iter().map(|check| check.health).max().unwrap_or(Health::Good);

@@ -91,6 +91,9 @@ impl App {
                 tracing::error!(%error, "answer a request");
                 return Problem::internal();
             }
+            AccountError::OrganizationUnreadable { organization } => {
+                return Problem::organization_unreadable(organization);
+            }
             AccountError::OrganizationNotFound { organization } => {
                 return Problem::organization_not_found(organization);
             }
@@ -110,6 +113,7 @@ impl App {
 fn title(error: &AccountError) -> &'static str {
     match error {
         AccountError::OrganizationNotFound { .. } => "No such organization",
+        AccountError::OrganizationUnreadable { .. } => "The organization can't be read",
         AccountError::OrganizationExists { .. } => "The organization exists",
         AccountError::PaymentMethodRequired { .. } => "A payment method is needed",
         AccountError::ContactSales { .. } => "This goes through sales",

@@ -123,6 +123,17 @@ impl Problem {
         )
     }
 
+    /// The log has told of it once.
+    pub fn organization_unreadable(organization: &str) -> Self {
+        Self::unavailable(
+            "organization-unreadable",
+            "The organization can't be read",
+            format!(
+                "What is stored of organization {organization:?} can't be read; its operator has to mend it."
+            ),
+        )
+    }
+
     pub fn accounts_unavailable() -> Self {
         Self::unavailable(
             "accounts-unavailable",

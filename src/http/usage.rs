@@ -9,6 +9,7 @@ use utoipa_axum::routes;
 
 use super::extract::{Query, Readable};
 use super::{App, Problem};
+use crate::accounts::AccountError;
 use crate::month::Month;
 use crate::snapshot::{SnapshotError, Usage};
 
@@ -54,6 +55,9 @@ impl From<SnapshotError> for Problem {
             SnapshotError::Store(cause) => {
                 tracing::warn!(%cause, "answer a request");
                 if cause.is_unreachable() { Self::store_unavailable() } else { Self::internal() }
+            }
+            SnapshotError::Accounts(AccountError::OrganizationUnreadable { organization }) => {
+                Self::organization_unreadable(&organization)
             }
             SnapshotError::Accounts(cause) => {
                 tracing::warn!(%cause, "answer a request");

@@ -1,6 +1,7 @@
 //! Accounts on the databases that they are kept in, and over HTTP.
 
 mod api;
+mod damaged;
 mod migrations;
 mod on_postgres;
 mod pages;

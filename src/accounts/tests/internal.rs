@@ -2,6 +2,7 @@ use super::*;
 
 use api_key::NewApiKey;
 use clock::Time;
+use damaged::Damaged;
 use event::Plan;
 
 #[tokio::test]
@@ -88,7 +89,7 @@ async fn memory_and_database_say_the_same_after_changes_here_and_elsewhere() {
         let stored = account::read(&other.database, id).await.unwrap();
         assert_eq!(directory.get(id).map(|account| (*account).clone()), stored, "{id}");
     }
-    let fresh = Directory::load(&other.database).await.unwrap();
+    let fresh = Directory::load(&other.database, &Damaged::default()).await.unwrap();
     fresh.for_each(|account| assert_eq!(directory.get(&account.id).as_ref(), Some(account)));
     assert_eq!(fresh.len(), 3);
 }

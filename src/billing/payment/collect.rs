@@ -7,7 +7,6 @@ use crate::accounts::database::{DatabaseResult, values};
 use crate::accounts::outbox::{Channel, Notice};
 use crate::accounts::{AccountError, AccountResult, Caller, Change};
 use crate::billing::InvoiceState;
-use crate::billing::unbilled::is_unreadable;
 use crate::clock::{Clock, Time};
 
 use super::Payments;
@@ -186,7 +185,7 @@ impl Payments {
             let beginning = self.begin(&mut change, invoice, occasion).await;
             beginnings.push(match beginning {
                 // The others are collected all the same.
-                Err(AccountError::Database(error)) if is_unreadable(&error) => {
+                Err(AccountError::Database(error)) if error.is_unreadable() => {
                     self.damaged.tell(invoice, &error);
                     Beginning::Ended(Collected::Damaged)
                 }

@@ -122,6 +122,12 @@ pub const METRICS: &[Metric] = &[
         "Requests that were refused because too many were under way.",
     ),
     metric(
+        "odometer_accounts_damaged",
+        Kind::Gauge,
+        &[],
+        "Organizations of which something stored can't be read; they are left out, and the log says why.",
+    ),
+    metric(
         "odometer_payments_total",
         Kind::Counter,
         &["outcome"],

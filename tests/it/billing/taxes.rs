@@ -77,8 +77,9 @@ async fn what_is_taxed_stays_taxed_by_its_own_rate() {
 async fn taxes_are_those_of_the_region_of_the_sign_up() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
-    let world = World::new("bill_home", url).await;
+    let mut world = World::new("bill_home", url).await;
     world.set_clock("2026-09-20T00:00:00Z").await;
+    world.publish(&[calls("acme", "2026-10-10T00:00:00Z", 1_000_000)], &[]).await;
     let put = |organization: &str, what: &str, body: Value| {
         let path = format!("/v1/organizations/{organization}/{what}");
         let world = &world;
@@ -110,7 +111,8 @@ async fn taxes_are_those_of_the_region_of_the_sign_up() {
     // The operator gives it a home, and it is billed.
     let found = put("lost", "regions", json!({ "regions": ["eu"] })).await;
     assert_eq!(found["home_region"], "eu");
-    assert_eq!(bill_by(&taxed, "2026-10").await.issued, 1);
+    let billed = bill_by(&taxed, "2026-10").await;
+    assert_eq!(billed.issued, 1, "{billed:?}");
     let invoice = &invoices(&world, "lost").await[0];
     assert_eq!((invoice["tax_region"].as_str(), invoice.get("taxes")), (Some("eu"), None));
     for number in ["2026-000001", "2026-000002"] {
