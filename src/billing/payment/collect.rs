@@ -97,7 +97,25 @@ enum Beginning {
     Ended(Collected),
 }
 
+/// What is to be written down of an invoice.
+#[derive(Clone)]
+enum Outcome {
+    Heard(Undecided, Heard),
+    Ended(Collected),
+}
+
+impl Outcome {
+    fn of((beginning, heard): (Beginning, Option<Heard>)) -> Self {
+        match (beginning, heard) {
+            (Beginning::Begun(begun), Some(heard)) => Self::Heard(begun.attempt, heard),
+            (Beginning::Ended(collected), _) => Self::Ended(collected),
+            (Beginning::Begun(_), None) => Self::Ended(Collected::Unknown),
+        }
+    }
+}
+
 /// What the provider said, in words of the attempt.
+#[derive(Clone)]
 enum Heard {
     Verdict(Verdict),
     Nothing { reference: Option<String>, cause: String },
@@ -179,31 +197,96 @@ impl Payments {
         invoices: &[String],
         occasion: Occasion,
     ) -> AccountResult<Vec<Collected>> {
+        let beginnings = self.begin_batch(caller, invoices, occasion).await?;
+        let asking: Vec<_> = beginnings.iter().map(|beginning| self.ask(beginning)).collect();
+        let heard: Vec<Option<Heard>> = stream::iter(asking).buffered(PARALLEL).collect().await;
+        let outcomes: Vec<Outcome> = beginnings.into_iter().zip(heard).map(Outcome::of).collect();
+        self.write_batch(caller, outcomes, occasion).await
+    }
+
+    /// In one change. Where what is stored of one can't be read each has a change of its own, so that
+    /// the others are begun, and nothing is left half done of that one.
+    async fn begin_batch(
+        &self,
+        caller: &Caller,
+        invoices: &[String],
+        occasion: Occasion,
+    ) -> AccountResult<Vec<Beginning>> {
+        match self.begin_together(caller, invoices, occasion).await {
+            Err(AccountError::Database(error)) if error.is_unreadable() => {}
+            begun => return begun,
+        }
+        let mut beginnings = Vec::with_capacity(invoices.len());
+        for invoice in invoices {
+            match self.begin_together(caller, std::slice::from_ref(invoice), occasion).await {
+                Ok(begun) => beginnings.extend(begun),
+                Err(AccountError::Database(error)) if error.is_unreadable() => {
+                    self.damaged.tell(invoice, &error);
+                    beginnings.push(Beginning::Ended(Collected::Damaged));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(beginnings)
+    }
+
+    async fn begin_together(
+        &self,
+        caller: &Caller,
+        invoices: &[String],
+        occasion: Occasion,
+    ) -> AccountResult<Vec<Beginning>> {
         let mut change = self.accounts.begin(caller).await?;
         let mut beginnings = Vec::with_capacity(invoices.len());
         for invoice in invoices {
-            let beginning = self.begin(&mut change, invoice, occasion).await;
-            beginnings.push(match beginning {
-                // The others are collected all the same.
-                Err(AccountError::Database(error)) if error.is_unreadable() => {
-                    self.damaged.tell(invoice, &error);
-                    Beginning::Ended(Collected::Damaged)
-                }
-                beginning => beginning?,
-            });
+            beginnings.push(self.begin(&mut change, invoice, occasion).await?);
         }
         change.commit(200, &()).await?;
-        let asking: Vec<_> = beginnings.iter().map(|beginning| self.ask(beginning)).collect();
-        let heard: Vec<Option<Heard>> = stream::iter(asking).buffered(PARALLEL).collect().await;
-        let mut change = self.accounts.begin(caller).await?;
-        let mut collected = Vec::with_capacity(invoices.len());
-        for (beginning, heard) in beginnings.into_iter().zip(heard) {
-            collected.push(match (beginning, heard) {
-                (Beginning::Begun(begun), Some(heard)) => {
-                    write_down(&mut change, begun.attempt, heard, occasion).await?
+        Ok(beginnings)
+    }
+
+    /// Like [`Self::begin_batch`]. An outcome that can't be written down is asked for again later.
+    async fn write_batch(
+        &self,
+        caller: &Caller,
+        outcomes: Vec<Outcome>,
+        occasion: Occasion,
+    ) -> AccountResult<Vec<Collected>> {
+        match self.write_together(caller, &outcomes, occasion).await {
+            Err(AccountError::Database(error)) if error.is_unreadable() => {}
+            written => return written,
+        }
+        let mut collected = Vec::with_capacity(outcomes.len());
+        for outcome in &outcomes {
+            match self.write_together(caller, std::slice::from_ref(outcome), occasion).await {
+                Ok(written) => collected.extend(written),
+                Err(AccountError::Database(error)) if error.is_unreadable() => {
+                    if let Outcome::Heard(attempt, _) = outcome {
+                        self.damaged.tell(&attempt.charge.invoice, &error);
+                        let mut change = self.accounts.begin(caller).await?;
+                        attempt.doubt(&mut change, None, "its outcome could not be written down").await?;
+                        change.commit(200, &()).await?;
+                    }
+                    collected.push(Collected::Damaged);
                 }
-                (Beginning::Ended(collected), _) => collected,
-                (Beginning::Begun(_), None) => Collected::Unknown,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(collected)
+    }
+
+    async fn write_together(
+        &self,
+        caller: &Caller,
+        outcomes: &[Outcome],
+        occasion: Occasion,
+    ) -> AccountResult<Vec<Collected>> {
+        let mut change = self.accounts.begin(caller).await?;
+        let mut collected = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            collected.push(match outcome.clone() {
+                Outcome::Heard(attempt, heard) => write_down(&mut change, attempt, heard, occasion).await?,
+                Outcome::Ended(collected) => collected,
             });
         }
         change.commit(200, &()).await?;

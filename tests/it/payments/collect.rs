@@ -154,3 +154,36 @@ async fn an_invoice_that_can_not_be_read_keeps_no_other_waiting() {
         assert_eq!(books.payments.collect_due(None).await.unwrap().paid, 1);
     }
 }
+
+/// What is damaged of one is written down of none but the others.
+#[tokio::test]
+async fn one_whose_dunning_can_not_be_read_stops_no_other_payment() {
+    let books = super::books::Books::on_sqlite().await;
+    for (organization, number) in [("acme", "2026-000001"), ("mike", "2026-000002"), ("zulu", "2026-000003")]
+    {
+        books.sign_up(organization).await;
+        books.set_up(organization, "tok_declined").await;
+        books.issue(organization, number, "10.00").await;
+    }
+    assert_eq!(books.payments.collect_due(None).await.unwrap().declined, 3);
+    books.set_up("zulu", "tok_ok").await;
+    books.execute("UPDATE dunning SET failures = 'many' WHERE organization = 'acme'", &[]).await;
+    books.set_clock(time(START) + DAY_MS).await;
+    let done = books.payments.collect_due(None).await.unwrap();
+    assert_eq!((done.declined, done.paid, done.damaged), (1, 1, 1));
+    assert_eq!(books.state("2026-000003").await, "paid");
+    assert_eq!(books.number("SELECT failures FROM dunning WHERE organization = 'mike'").await, 2);
+    // Nothing is half done of the one: its payment is asked for again, not charged again.
+    assert_eq!(books.payments.collect_due(None).await.unwrap().total(), 0, "not at once");
+    books.look_now().await;
+    assert_eq!(books.payments.collect_due(None).await.unwrap().damaged, 1);
+    let sql = "SELECT COUNT(*) FROM payment_attempts WHERE organization = 'acme'";
+    assert_eq!(books.number(sql).await, 2);
+    books.execute("UPDATE dunning SET failures = 1 WHERE organization = 'acme'", &[]).await;
+    books.look_now().await;
+    assert_eq!(books.payments.collect_due(None).await.unwrap().declined, 1);
+    assert_eq!(books.number("SELECT failures FROM dunning WHERE organization = 'acme'").await, 2);
+    assert_eq!(books.number(sql).await, 2);
+    assert_eq!(books.events("acme").await, ["payment.failed", "payment.failed"]);
+    books.accounts.verify_log().await.unwrap().expect("the log is whole");
+}
