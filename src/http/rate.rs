@@ -26,7 +26,9 @@ fn too_many(words: String, wait: Duration) -> Problem {
 pub struct Peer(pub IpAddr);
 
 /// Holds those who try to sign in with what opens nothing: an address may be wrong ten times at once
-/// and once a second for ever. Who is right in between is not counted.
+/// and once a second for ever. Whoever is right never waits, whoever else comes from that address: many
+/// do behind one proxy. What signs in has 256 random bits, which no number of tries finds; this bounds
+/// what strangers cost.
 #[derive(Debug)]
 pub struct SignIns(Rates);
 
@@ -37,21 +39,12 @@ impl Default for SignIns {
 }
 
 impl SignIns {
-    /// Nothing is looked at before this is: else guessing would go on at full speed.
-    pub fn may_try(&self, peer: Option<Peer>) -> Result<(), Problem> {
-        match self.0.wait_at(&key_of(peer), clock::instant()) {
-            None => Ok(()),
-            Some(wait) => {
-                let words =
-                    "Signing in failed too often from your address; wait a few seconds and try again.";
-                Err(too_many(words.to_owned(), wait))
-            }
-        }
-    }
-
-    pub fn failed(&self, peer: Option<Peer>) {
-        // Where several fail side by side, the last of them may be one too many.
-        let _ = self.0.take_at(&key_of(peer), clock::instant());
+    /// Somebody tried with what opens nothing: how they are refused, where that was too often.
+    pub fn failed(&self, peer: Option<Peer>) -> Result<(), Problem> {
+        self.0.take_at(&key_of(peer), clock::instant()).map_err(|wait| {
+            let words = "Signing in failed too often from your address; wait a few seconds and try again.";
+            too_many(words.to_owned(), wait)
+        })
     }
 }
 
@@ -90,14 +83,6 @@ impl Rates {
             );
             too_many(words, wait)
         })
-    }
-
-    /// How long the key has to wait for its next one.
-    fn wait_at(&self, key: &str, now: Instant) -> Option<Duration> {
-        let price = Duration::from_secs(1) / self.rate.per_second;
-        let paid_until = *self.paid_until.get(key)?;
-        let ahead = (paid_until + price).checked_duration_since(now)?;
-        ahead.checked_sub(price * self.rate.burst).filter(|wait| !wait.is_zero())
     }
 
     fn take_at(&self, key: &Arc<str>, now: Instant) -> Result<(), Duration> {

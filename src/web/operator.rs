@@ -202,9 +202,8 @@ pub async fn sign_in(
     axum::Form(form): axum::Form<TokenForm>,
 ) -> Result<Response, Refusal> {
     let peer = peer.map(|Extension(peer)| peer);
-    app.sign_ins().may_try(peer)?;
     if !app.is_operator_token(&form.token) {
-        app.sign_ins().failed(peer);
+        app.sign_ins().failed(peer)?;
         return Ok(signed_out(StatusCode::UNAUTHORIZED, Some("This is not the operator's token.")));
     }
     let opened = app.accounts().open_operator_session(&accounts::Caller::operator(), "").await;

@@ -20,13 +20,12 @@ pub async fn exchange(
     organization: Option<&str>,
     place: &str,
 ) -> Result<Response, Refusal> {
-    app.sign_ins().may_try(peer)?;
     let session = app.accounts().signed_in(token).await;
     let session = session.map_err(|error| app.refuse(error.into()))?;
-    let session = session.ok_or_else(|| {
-        app.sign_ins().failed(peer);
-        Refusal::LinkIsOver
-    })?;
+    let Some(session) = session else {
+        app.sign_ins().failed(peer)?;
+        return Err(Refusal::LinkIsOver);
+    };
     let cookie = match session.holder {
         SessionHolder::Operator => Cookie::Operator,
         SessionHolder::Member { .. } => Cookie::Portal,
