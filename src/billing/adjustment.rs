@@ -103,6 +103,7 @@ impl Difference {
             amount: self.amount,
             description: format!("{}: {change} {}", self.name, corrected.words()),
             corrects: Some(corrected.number.to_owned()),
+            taxes_correction_of: None,
         }
     }
 }

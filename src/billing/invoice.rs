@@ -74,6 +74,11 @@ pub struct InvoiceLine {
     /// The number of the invoice that an adjustment corrects, else null.
     #[schema(required = true, example = json!(null))]
     pub corrects: Option<String>,
+    /// Of a tax on adjustments alone: the number of the invoice that they correct. What is stored has
+    /// it as `corrects`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, example = json!(null))]
+    pub taxes_correction_of: Option<String>,
 }
 
 /// What the organization was on, within the invoice's month: [from, to).
@@ -230,10 +235,14 @@ impl Invoice {
         Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// As whoever asks may see it: where the lanes' ledgers ended tells of the whole installation.
+    /// As whoever asks may see it: where the lanes' ledgers ended tells of the whole installation. Of
+    /// its lines adjustments alone say what they correct.
     pub fn told_to(mut self, caller: &Caller) -> Self {
         if !caller.is_operator() {
             self.ledger.clear();
+        }
+        for line in self.lines.iter_mut().filter(|line| line.kind == InvoiceLineKind::Tax) {
+            line.taxes_correction_of = line.corrects.take();
         }
         self
     }

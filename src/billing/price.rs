@@ -180,6 +180,7 @@ impl From<Line> for InvoiceLine {
             amount,
             description,
             corrects: None,
+            taxes_correction_of: None,
         }
     }
 }

@@ -68,5 +68,6 @@ fn tax_line(amount: Decimal, description: String, corrects: Option<String>) -> I
         amount,
         description,
         corrects,
+        taxes_correction_of: None,
     }
 }

@@ -56,8 +56,9 @@ pub async fn void(accounts: &Accounts, caller: &Caller, order: VoidOrder<'_>) ->
     let not_found = || AccountError::NotFound { what: "invoice", id: order.number.to_owned() };
     let invoice = found.filter(is_theirs).ok_or_else(not_found)?;
     if invoice.state == InvoiceState::Void {
-        change.commit(200, &invoice).await?;
-        return Ok(invoice);
+        let told = invoice.told_to(caller);
+        change.commit(200, &told).await?;
+        return Ok(told);
     }
     let number = order.number.to_owned();
     let open = Open::stored(invoice).map_err(|state| VoidError::NotOpen { number: number.clone(), state })?;
@@ -76,8 +77,9 @@ pub async fn void(accounts: &Accounts, caller: &Caller, order: VoidOrder<'_>) ->
     let said = json!({ "invoice": number, "state": "void", "reason": reason, "credit": credit });
     change.record("invoice.voided", Some(&void.organization), Some(before), Some(said)).await?;
     change.tell(&void, reason).await?;
-    change.commit(200, &void).await?;
-    Ok(void)
+    let told = void.told_to(caller);
+    change.commit(200, &told).await?;
+    Ok(told)
 }
 
 fn checked_reason(reason: &str) -> Result<&str, AccountError> {

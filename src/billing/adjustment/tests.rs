@@ -10,6 +10,7 @@ fn line(meter: &str, quantity: i128, unit_price: &str, amount: &str) -> InvoiceL
         amount: amount.parse().unwrap(),
         description: "API calls: so many at so much".to_owned(),
         corrects: None,
+        taxes_correction_of: None,
     }
 }
 

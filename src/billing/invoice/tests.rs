@@ -13,6 +13,7 @@ pub(crate) fn example() -> Invoice {
         amount: "41.11".parse().unwrap(),
         description: "API calls: 1,200,345 at 34.25 USD per 1,000,000".to_owned(),
         corrects: None,
+        taxes_correction_of: None,
     };
     Invoice {
         number: None,

@@ -88,6 +88,7 @@ fn an_adjustment_alone_makes_an_invoice_where_it_amounts_to_something() {
             amount: amount.parse().unwrap(),
             description: String::new(),
             corrects: Some("2026-000001".to_owned()),
+            taxes_correction_of: None,
         };
         let invoice = free.invoice(november(), book.at(november()), &counted(5), vec![line]).unwrap();
         invoice.map(|invoice| (invoice.total.to_string(), invoice.amount_due.to_string()))

@@ -19,7 +19,10 @@ taxes:
 fn tax_lines(invoice: &Value) -> Vec<(String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or("null").to_owned();
     let lines = invoice["lines"].as_array().expect("lines").iter().filter(|line| line["kind"] == "tax");
-    lines.map(|line| (text(&line["description"]), text(&line["amount"]), text(&line["corrects"]))).collect()
+    let lines = lines.inspect(|line| assert_eq!(line.get("corrects"), Some(&Value::Null), "no adjustment"));
+    lines
+        .map(|line| (text(&line["description"]), text(&line["amount"]), text(&line["taxes_correction_of"])))
+        .collect()
 }
 
 #[tokio::test]
