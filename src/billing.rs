@@ -29,7 +29,7 @@ mod verify;
 mod void;
 
 pub use biller::{Billed, Biller, Finalized, Order, Waiting};
-pub use closing::Closing;
+pub use closing::{Closing, LeftOut, all_left_out};
 pub use error::{BillingError, BillingResult};
 pub use invoice::{BilledPeriod, Invoice, InvoiceLine, InvoiceLineKind, InvoiceState, LedgerEnd};
 pub use lifecycle::{Draft, Issue, Open, Paid, Settlement, Void, Voiding};

@@ -88,6 +88,8 @@ pub struct Finalized {
     pub issued: usize,
     pub unbilled: Unbilled,
     pub stopped: bool,
+    /// Months of which every organization has its invoice now, and how many got theirs just now.
+    pub finished: Vec<(Month, usize)>,
 }
 
 /// What the invoices of a month are made of.
@@ -150,7 +152,7 @@ impl Biller {
             Some(closing) => return self.rehearse_closed(closing, order).await,
             None => return self.draft(caller, order, waiting).await,
         };
-        let Finalized { issued, mut unbilled, stopped } = finalized;
+        let Finalized { issued, mut unbilled, stopped, .. } = finalized;
         let invoices = self.invoices(month, only, &mut unbilled).await?;
         let waiting = None;
         Ok(Billed { month, finalized: true, dry_run, waiting, issued, stopped, invoices, unbilled })
@@ -251,25 +253,100 @@ impl Biller {
         only: Option<&str>,
         finalized: &mut Finalized,
     ) -> BillingResult<()> {
+        let issued_before = finalized.issued;
+        match closing.passed {
+            true => self.finalize_left_out(caller, closing, earlier, only, finalized).await?,
+            false => self.finalize_all(caller, closing, earlier, only, finalized).await?,
+        }
+        if !finalized.stopped && closing::finish(&self.accounts, closing).await? {
+            finalized.finished.push((closing.month, finalized.issued - issued_before));
+        }
+        Ok(())
+    }
+
+    async fn finalize_all(
+        &self,
+        caller: &Caller,
+        closing: &Closing,
+        earlier: Vec<Closing>,
+        only: Option<&str>,
+        finalized: &mut Finalized,
+    ) -> BillingResult<()> {
         let ledgers = self.ledgers_of(closing).await?;
         let late = self.late(earlier, closing.sequence, &ledgers).await?;
         let job = Job { month: closing.month, version: &closing.version, ledgers: &ledgers, late: &late };
         let mut stretches = std::pin::pin!(self.stretches(&job, only));
-        while let Some(Made { stretch, mut invoices, unbilled }) = stretches.try_next().await? {
-            finalized.unbilled.extend(unbilled);
-            invoices.retain(|invoice| !finalized.unbilled.contains(&invoice.organization));
-            let drafts = invoices.into_iter().map(Draft::of).collect();
-            let unbilled = &mut finalized.unbilled;
-            finalized.issued +=
-                register::issue(&self.accounts, caller, closing, &stretch, drafts, unbilled).await?;
-            if self.stop.is_cancelled() {
-                finalized.stopped = true;
+        while let Some(made) = stretches.try_next().await? {
+            self.issue(caller, closing, made, finalized).await?;
+            if finalized.stopped {
                 return Ok(());
             }
         }
-        if only.is_none() && finalized.unbilled.is_empty() {
-            closing::finish(&self.accounts, closing).await?;
+        if only.is_none() {
+            closing::pass(&self.accounts, closing, &finalized.unbilled).await?;
         }
+        Ok(())
+    }
+
+    /// Those that could not be billed before; what the others have is not computed again. While nobody
+    /// can be read, no ledger is.
+    async fn finalize_left_out(
+        &self,
+        caller: &Caller,
+        closing: &Closing,
+        earlier: Vec<Closing>,
+        only: Option<&str>,
+        finalized: &mut Finalized,
+    ) -> BillingResult<()> {
+        let left_out = closing::left_out(self.accounts.database(), closing).await?;
+        let mut groups = Vec::new();
+        for organization in left_out {
+            let is_asked_for = only.is_none_or(|only| only == organization);
+            if !is_asked_for || finalized.unbilled.contains(&organization) {
+                continue;
+            }
+            let group = self.group(vec![organization]).await?;
+            match group.accounts.is_empty() {
+                true => finalized.unbilled.extend(group.unbilled),
+                false => groups.push(group),
+            }
+        }
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let ledgers = self.ledgers_of(closing).await?;
+        let late = self.late(earlier, closing.sequence, &ledgers).await?;
+        let job = Job { month: closing.month, version: &closing.version, ledgers: &ledgers, late: &late };
+        for group in groups {
+            let organization = group.stretch.first.clone();
+            let made = self.make(&job, group).await?;
+            self.issue(caller, closing, made, finalized).await?;
+            if !finalized.unbilled.contains(&organization) {
+                closing::caught_up(&self.accounts, closing, &organization).await?;
+            }
+            if finalized.stopped {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what was made its numbers, and notes whether it is time to stop.
+    async fn issue(
+        &self,
+        caller: &Caller,
+        closing: &Closing,
+        made: Made,
+        finalized: &mut Finalized,
+    ) -> BillingResult<()> {
+        let Made { stretch, mut invoices, unbilled } = made;
+        finalized.unbilled.extend(unbilled);
+        invoices.retain(|invoice| !finalized.unbilled.contains(&invoice.organization));
+        let drafts = invoices.into_iter().map(Draft::of).collect();
+        let unbilled = &mut finalized.unbilled;
+        finalized.issued +=
+            register::issue(&self.accounts, caller, closing, &stretch, drafts, unbilled).await?;
+        finalized.stopped = self.stop.is_cancelled();
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use crate::store::closings::ClosedLane;
 
 use super::error::{BillingResult, unreadable};
 use super::invoice::LedgerEnd;
+use super::unbilled::Unbilled;
 
 /// A month that is over and wholly counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub struct Closing {
     pub closed_ms: i64,
     pub version: Arc<PriceBookVersion>,
     pub ledger: Arc<[LedgerEnd]>,
+    /// Whether every organization was looked at: those that are still without an invoice are
+    /// [`left_out`].
+    pub passed: bool,
     /// Whether every organization has its invoice.
     pub finished: bool,
 }
@@ -75,7 +79,7 @@ impl From<&LedgerEnd> for ClosedLane {
 }
 
 const COLUMNS: &str = "SELECT closings.month, closings.sequence, closings.closed_ms, price_books.version,
-        closings.ledger, closings.finished
+        closings.ledger, closings.finished, closings.passed
     FROM closings INNER JOIN price_books ON price_books.digest = closings.price_book
     ORDER BY closings.sequence";
 
@@ -98,6 +102,7 @@ fn read(row: &Row) -> DatabaseResult<Closing> {
         version: serde_json::from_str(row.text(3)?).map_err(|error| unreadable(&what, error))?,
         ledger: serde_json::from_str(row.text(4)?).map_err(|error| unreadable(&what, error))?,
         finished: row.flag(5)?,
+        passed: row.flag(6)?,
     })
 }
 
@@ -136,8 +141,57 @@ pub async fn insert(
     Ok(closing.ok_or_else(|| unreadable(format!("closing of {month}"), "it is missing"))?)
 }
 
-pub async fn finish(accounts: &Accounts, closing: &Closing) -> DatabaseResult<()> {
-    let sql = "UPDATE closings SET finished = 1 WHERE sequence = $1";
-    accounts.database().execute(sql, values![closing.sequence]).await?;
+/// Every organization was looked at; those that could not be billed are to be billed yet.
+pub async fn pass(accounts: &Accounts, closing: &Closing, unbilled: &Unbilled) -> DatabaseResult<()> {
+    let mut transaction = accounts.database().begin().await?;
+    for (organization, cause) in unbilled.iter() {
+        let sql = "INSERT INTO unbilled (closing, organization, cause) VALUES ($1, $2, $3)
+            ON CONFLICT (closing, organization) DO UPDATE SET cause = excluded.cause";
+        transaction.execute(sql, values![closing.sequence, organization, cause]).await?;
+    }
+    let sql = "UPDATE closings SET passed = 1 WHERE sequence = $1";
+    transaction.execute(sql, values![closing.sequence]).await?;
+    transaction.commit().await
+}
+
+/// Those that could not be billed when every organization was looked at, by id.
+pub async fn left_out(database: &Database, closing: &Closing) -> DatabaseResult<Vec<String>> {
+    let sql = "SELECT organization FROM unbilled WHERE closing = $1 ORDER BY organization";
+    let rows = database.fetch_all(sql, values![closing.sequence]).await?;
+    rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+}
+
+/// One that was left out is billed now.
+pub async fn caught_up(accounts: &Accounts, closing: &Closing, organization: &str) -> DatabaseResult<()> {
+    let sql = "DELETE FROM unbilled WHERE closing = $1 AND organization = $2";
+    accounts.database().execute(sql, values![closing.sequence, organization]).await?;
     Ok(())
+}
+
+/// Notes that nobody is left out any more, where that is so; answers whether it is.
+pub async fn finish(accounts: &Accounts, closing: &Closing) -> DatabaseResult<bool> {
+    let sql = "UPDATE closings SET finished = 1 WHERE sequence = $1 AND passed = 1
+        AND NOT EXISTS (SELECT 1 FROM unbilled WHERE closing = $1)";
+    Ok(accounts.database().execute(sql, values![closing.sequence]).await? == 1)
+}
+
+/// An organization that has no invoice of a closed month because of what is stored of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    pub organization: String,
+    pub month: String,
+    pub cause: String,
+}
+
+/// All of them, by organization and month.
+pub async fn all_left_out(database: &Database) -> DatabaseResult<Vec<LeftOut>> {
+    let sql = "SELECT unbilled.organization, closings.month, unbilled.cause
+        FROM unbilled INNER JOIN closings ON closings.sequence = unbilled.closing
+        WHERE closings.finished = 0 ORDER BY unbilled.organization, closings.month";
+    let rows = database.fetch_all(sql, &[]).await?;
+    let read = |row: &Row| {
+        let text = |column| row.text(column).map(str::to_owned);
+        Ok(LeftOut { organization: text(0)?, month: text(1)?, cause: text(2)? })
+    };
+    rows.iter().map(read).collect()
 }

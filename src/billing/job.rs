@@ -12,9 +12,8 @@ use crate::clock;
 use crate::month::Month;
 use crate::snapshot::Deployment;
 
-use super::biller::Biller;
+use super::biller::{Biller, Finalized};
 use super::error::{BillingResult, unreadable};
-use super::unbilled::Unbilled;
 use super::{closing, deployments};
 
 /// How often it is looked whether a month can be closed.
@@ -70,32 +69,42 @@ impl Biller {
     /// invoices got their number; fails at the end where an organization could not be billed.
     pub async fn bill_due(&self) -> BillingResult<usize> {
         let months = self.due_months().await?;
-        let (mut issued, mut finished, mut unbilled) = (0, 0, Unbilled::default());
-        let mut waiting = None;
+        let known = closing::all(self.accounts.database()).await?;
+        let (mut latest, mut waiting, mut failed): (Option<closing::Closing>, _, _) = (None, None, None);
         for month in &months {
-            let closing = match self.closed(*month).await? {
-                Ok(closing) => closing,
-                Err(reason) => {
-                    waiting = Some((*month, reason));
-                    break;
-                }
+            let closing = match known.iter().find(|closing| closing.month == *month) {
+                Some(closing) => Ok(Ok(closing.clone())),
+                None => self.closed(*month).await,
             };
-            let made = self.finalize_up_to(&Caller::schedule(), &closing, None).await?;
-            issued += made.issued;
-            if made.unbilled.is_empty() && !made.stopped {
-                finished += 1;
-                tracing::info!(%month, invoices = made.issued, "billed");
+            match closing {
+                // In the order of closing, which need not be that of the months.
+                Ok(Ok(closing)) => {
+                    latest = latest.into_iter().chain([closing]).max_by_key(|one| one.sequence)
+                }
+                Ok(Err(reason)) => waiting = Some((*month, reason)),
+                // What is closed is billed all the same.
+                Err(error) => failed = Some(error),
             }
-            unbilled.extend(made.unbilled);
-            if made.stopped {
+            if waiting.is_some() || failed.is_some() {
                 break;
             }
         }
-        metrics::gauge!("odometer_billing_months_waiting").set(exact(months.len() - finished));
-        metrics::gauge!("odometer_billing_organizations_failed").set(exact(unbilled.len()));
+        let finalized = match &latest {
+            Some(latest) => self.finalize_up_to(&Caller::schedule(), latest, None).await?,
+            None => Finalized::default(),
+        };
+        for (month, invoices) in &finalized.finished {
+            tracing::info!(%month, invoices, "billed");
+        }
+        let still_waiting = months.len().saturating_sub(finalized.finished.len());
+        metrics::gauge!("odometer_billing_months_waiting").set(exact(still_waiting));
+        metrics::gauge!("odometer_billing_organizations_failed").set(exact(finalized.unbilled.len()));
         self.waits.tell(waiting);
-        unbilled.into_result()?;
-        Ok(issued)
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        finalized.unbilled.into_result()?;
+        Ok(finalized.issued)
     }
 
     /// The month's closing, or why there is none yet.
