@@ -1,4 +1,7 @@
-//! Computing an invoice again, from the ledger as it stood when its month was closed.
+//! Computing an invoice again, from the ledger as it stood when its month was closed, and comparing
+//! everything that is kept of it.
+
+mod record;
 
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -56,7 +59,8 @@ impl Biller {
         let computed = self.price(&job, &stretch, &[payer], &mut unbilled).await?.pop();
         unbilled.into_result()?;
         let computed = computed.map(|content| issued_as(content, &stored, &closing));
-        Ok((compare(&stored, computed.as_ref()), closing))
+        let beside = record::differences(database, number, &closing).await?;
+        Ok((compare(&stored, computed.as_ref(), beside), closing))
     }
 }
 
@@ -71,7 +75,8 @@ fn issued_as(content: Invoice, stored: &Invoice, closing: &Closing) -> Invoice {
     Draft::of(content).open(issue).into_invoice()
 }
 
-fn compare(stored: &Invoice, computed: Option<&Invoice>) -> Verification {
+/// `beside`: what does not agree with the content beside it.
+fn compare(stored: &Invoice, computed: Option<&Invoice>, beside: Vec<String>) -> Verification {
     let mut differences = Vec::new();
     let own = stored.compute_digest();
     if stored.digest.as_ref() != Some(&own) {
@@ -81,6 +86,7 @@ fn compare(stored: &Invoice, computed: Option<&Invoice>) -> Verification {
         None => differences.push("by the ledger there is nothing to invoice".to_owned()),
         Some(computed) => differences.extend(differing(stored, computed)),
     }
+    differences.extend(beside);
     Verification {
         number: stored.number.clone().unwrap_or_default(),
         organization: stored.organization.clone(),
@@ -101,6 +107,9 @@ fn differing(stored: &Invoice, computed: &Invoice) -> Vec<String> {
             let (one, other) = (show_line(one), show_line(other));
             differences.push(format!("line {}: stored {one}, computed {other}", place + 1));
         }
+    }
+    if stored.subtotal != computed.subtotal {
+        differences.push(format!("subtotal: stored {}, computed {}", stored.subtotal, computed.subtotal));
     }
     if stored.total != computed.total {
         differences.push(format!("total: stored {}, computed {}", stored.total, computed.total));

@@ -7,6 +7,7 @@ mod oracle;
 mod quarter;
 mod regions;
 mod story;
+mod tampered;
 mod taxes;
 mod voids;
 

@@ -9,7 +9,7 @@ fn issued() -> Invoice {
 
 #[test]
 fn the_same_is_verified() {
-    let verification = compare(&issued(), Some(&issued()));
+    let verification = compare(&issued(), Some(&issued()), Vec::new());
     assert!(verification.verified, "{verification:?}");
     assert_eq!(verification.digest, verification.computed_digest);
 }
@@ -19,7 +19,7 @@ fn what_was_changed_by_hand_is_named() {
     let mut changed = issued();
     changed.lines[0].amount = "0.41".parse().unwrap();
     changed.total = "0.41".parse().unwrap();
-    let verification = compare(&changed, Some(&issued()));
+    let verification = compare(&changed, Some(&issued()), Vec::new());
     assert!(!verification.verified);
     let named = verification.differences.join("\n");
     assert!(named.contains("not the one that stands on it"), "{named}");
@@ -32,5 +32,8 @@ fn what_was_changed_by_hand_is_named() {
 
 #[test]
 fn an_invoice_that_the_ledger_does_not_know_is_not_verified() {
-    assert_eq!(compare(&issued(), None).differences, ["by the ledger there is nothing to invoice"]);
+    assert_eq!(
+        compare(&issued(), None, Vec::new()).differences,
+        ["by the ledger there is nothing to invoice"]
+    );
 }
