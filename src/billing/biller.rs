@@ -19,6 +19,7 @@ use crate::store::closings::closed_lanes;
 use super::closing::{self, Closing};
 use super::deployments;
 use super::error::{BillingError, BillingResult};
+use super::finalize::Finalized;
 use super::invoice::{Invoice, LedgerEnd};
 use super::job::{Waits, not_counted};
 use super::late::Late;
@@ -40,7 +41,7 @@ pub struct Biller {
     pub(super) deployments: Vec<Arc<Deployment>>,
     book: Arc<PriceBook>,
     /// Ends the work between two stretches.
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
     pub(super) waits: Arc<Waits>,
 }
 
@@ -81,17 +82,6 @@ pub struct Billed {
     pub unbilled: Unbilled,
 }
 
-/// How far finalizing came.
-#[derive(Debug, Default)]
-pub struct Finalized {
-    /// Invoices that got their number now.
-    pub issued: usize,
-    pub unbilled: Unbilled,
-    pub stopped: bool,
-    /// Months of which every organization has its invoice now, and how many got theirs just now.
-    pub finished: Vec<(Month, usize)>,
-}
-
 /// What the invoices of a month are made of.
 pub(super) struct Job<'a> {
     pub month: Month,
@@ -101,17 +91,17 @@ pub(super) struct Job<'a> {
 }
 
 /// The invoices of a stretch, still without numbers, and whose could not be made.
-struct Made {
-    stretch: Stretch,
-    invoices: Vec<Invoice>,
-    unbilled: Unbilled,
+pub(super) struct Made {
+    pub stretch: Stretch,
+    pub invoices: Vec<Invoice>,
+    pub unbilled: Unbilled,
 }
 
 /// Accounts that are billed together, by id.
-struct Group {
-    stretch: Stretch,
-    accounts: Vec<Account>,
-    unbilled: Unbilled,
+pub(super) struct Group {
+    pub stretch: Stretch,
+    pub accounts: Vec<Account>,
+    pub unbilled: Unbilled,
 }
 
 impl Biller {
@@ -223,133 +213,6 @@ impl Biller {
         Ok((ledger, reason.map(|reason| Waiting { reason, complete_through: through })))
     }
 
-    /// Makes the invoices of the closing, and first those that are still missing of earlier ones:
-    /// what they invoice, this one does not adjust. So who can't be billed for an earlier closing is
-    /// left out of the later ones too.
-    pub async fn finalize_up_to(
-        &self,
-        caller: &Caller,
-        closing: &Closing,
-        only: Option<&str>,
-    ) -> BillingResult<Finalized> {
-        let closings = closing::all(self.accounts.database()).await?;
-        let mut finalized = Finalized::default();
-        for due in closings.iter().filter(|due| due.sequence <= closing.sequence && !due.finished) {
-            let earlier: Vec<Closing> =
-                closings.iter().filter(|other| other.sequence < due.sequence).cloned().collect();
-            self.finalize(caller, due, earlier, only, &mut finalized).await?;
-            if finalized.stopped {
-                break;
-            }
-        }
-        Ok(finalized)
-    }
-
-    async fn finalize(
-        &self,
-        caller: &Caller,
-        closing: &Closing,
-        earlier: Vec<Closing>,
-        only: Option<&str>,
-        finalized: &mut Finalized,
-    ) -> BillingResult<()> {
-        let issued_before = finalized.issued;
-        match closing.passed {
-            true => self.finalize_left_out(caller, closing, earlier, only, finalized).await?,
-            false => self.finalize_all(caller, closing, earlier, only, finalized).await?,
-        }
-        if !finalized.stopped && closing::finish(&self.accounts, closing).await? {
-            finalized.finished.push((closing.month, finalized.issued - issued_before));
-        }
-        Ok(())
-    }
-
-    async fn finalize_all(
-        &self,
-        caller: &Caller,
-        closing: &Closing,
-        earlier: Vec<Closing>,
-        only: Option<&str>,
-        finalized: &mut Finalized,
-    ) -> BillingResult<()> {
-        let ledgers = self.ledgers_of(closing).await?;
-        let late = self.late(earlier, closing.sequence, &ledgers).await?;
-        let job = Job { month: closing.month, version: &closing.version, ledgers: &ledgers, late: &late };
-        let mut stretches = std::pin::pin!(self.stretches(&job, only));
-        while let Some(made) = stretches.try_next().await? {
-            self.issue(caller, closing, made, finalized).await?;
-            if finalized.stopped {
-                return Ok(());
-            }
-        }
-        if only.is_none() {
-            closing::pass(&self.accounts, closing, &finalized.unbilled).await?;
-        }
-        Ok(())
-    }
-
-    /// Those that could not be billed before; what the others have is not computed again. While nobody
-    /// can be read, no ledger is.
-    async fn finalize_left_out(
-        &self,
-        caller: &Caller,
-        closing: &Closing,
-        earlier: Vec<Closing>,
-        only: Option<&str>,
-        finalized: &mut Finalized,
-    ) -> BillingResult<()> {
-        let left_out = closing::left_out(self.accounts.database(), closing).await?;
-        let mut groups = Vec::new();
-        for organization in left_out {
-            let is_asked_for = only.is_none_or(|only| only == organization);
-            if !is_asked_for || finalized.unbilled.contains(&organization) {
-                continue;
-            }
-            let group = self.group(vec![organization]).await?;
-            match group.accounts.is_empty() {
-                true => finalized.unbilled.extend(group.unbilled),
-                false => groups.push(group),
-            }
-        }
-        if groups.is_empty() {
-            return Ok(());
-        }
-        let ledgers = self.ledgers_of(closing).await?;
-        let late = self.late(earlier, closing.sequence, &ledgers).await?;
-        let job = Job { month: closing.month, version: &closing.version, ledgers: &ledgers, late: &late };
-        for group in groups {
-            let organization = group.stretch.first.clone();
-            let made = self.make(&job, group).await?;
-            self.issue(caller, closing, made, finalized).await?;
-            if !finalized.unbilled.contains(&organization) {
-                closing::caught_up(&self.accounts, closing, &organization).await?;
-            }
-            if finalized.stopped {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives what was made its numbers, and notes whether it is time to stop.
-    async fn issue(
-        &self,
-        caller: &Caller,
-        closing: &Closing,
-        made: Made,
-        finalized: &mut Finalized,
-    ) -> BillingResult<()> {
-        let Made { stretch, mut invoices, unbilled } = made;
-        finalized.unbilled.extend(unbilled);
-        invoices.retain(|invoice| !finalized.unbilled.contains(&invoice.organization));
-        let drafts = invoices.into_iter().map(Draft::of).collect();
-        let unbilled = &mut finalized.unbilled;
-        finalized.issued +=
-            register::issue(&self.accounts, caller, closing, &stretch, drafts, unbilled).await?;
-        finalized.stopped = self.stop.is_cancelled();
-        Ok(())
-    }
-
     pub(super) async fn late(
         &self,
         earlier: Vec<Closing>,
@@ -432,7 +295,7 @@ impl Biller {
     }
 
     /// The invoices of all organizations by id, stretch by stretch, their usage read ahead.
-    fn stretches<'a>(
+    pub(super) fn stretches<'a>(
         &'a self,
         job: &'a Job<'a>,
         only: Option<&'a str>,
@@ -471,7 +334,7 @@ impl Biller {
     }
 
     /// Accounts one by one; those that can't be read are left out.
-    async fn group(&self, ids: Vec<String>) -> BillingResult<Group> {
+    pub(super) async fn group(&self, ids: Vec<String>) -> BillingResult<Group> {
         let (mut accounts, mut unbilled) = (Vec::with_capacity(ids.len()), Unbilled::default());
         for id in &ids {
             let account = self.accounts.stored_account(id).await.map_err(BillingError::from);
@@ -482,7 +345,7 @@ impl Biller {
         Ok(Group { stretch, accounts, unbilled })
     }
 
-    async fn make(&self, job: &Job<'_>, group: Group) -> BillingResult<Made> {
+    pub(super) async fn make(&self, job: &Job<'_>, group: Group) -> BillingResult<Made> {
         let Group { stretch, accounts, mut unbilled } = group;
         let payers: Vec<Payer> = accounts.iter().map(Payer::from).collect();
         let invoices = self.price(job, &stretch, &payers, &mut unbilled).await?;

@@ -12,8 +12,9 @@ use crate::clock;
 use crate::month::Month;
 use crate::snapshot::Deployment;
 
-use super::biller::{Biller, Finalized};
+use super::biller::Biller;
 use super::error::{BillingResult, unreadable};
+use super::finalize::Finalized;
 use super::{closing, deployments};
 
 /// How often it is looked whether a month can be closed.

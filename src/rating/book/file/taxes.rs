@@ -53,17 +53,19 @@ impl TryFrom<TaxFields> for TaxLine {
         };
         // What a line of the tax begins with tells it from those of other taxes.
         let is_name = |c: char| !c.is_control() && c != ':' && c != '%';
-        let reason = if name.trim() != name || !(1..=64).contains(&name.len()) || !name.chars().all(is_name) {
-            Some("its name is 1 to 64 characters, without blanks around them, `:` and `%`")
-        } else if rates.is_empty() {
-            Some("there are no rates: list at least one")
-        } else if rates.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            Some("two of its rates begin in the same month")
-        } else if !rates.iter().all(|(_, percent)| is_good(*percent)) {
-            Some("a percent is 0 to 100, with at most 6 digits after the point")
-        } else {
-            None
-        };
+        let reason =
+            if name.trim() != name || !(1..=64).contains(&name.chars().count()) || !name.chars().all(is_name)
+            {
+                Some("its name is 1 to 64 characters, without blanks around them, `:` and `%`")
+            } else if rates.is_empty() {
+                Some("there are no rates: list at least one")
+            } else if rates.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                Some("two of its rates begin in the same month")
+            } else if !rates.iter().all(|(_, percent)| is_good(*percent)) {
+                Some("a percent is 0 to 100, with at most 6 digits after the point")
+            } else {
+                None
+            };
         match reason {
             Some(reason) => Err(FileError::Tax { name, reason }),
             None => Ok(Self { name, regions, exempt, rates }),
