@@ -36,6 +36,9 @@ pub struct InvoiceSummary {
     pub subtotal: Decimal,
     pub total: Decimal,
     pub amount_due: Decimal,
+    /// Of a void invoice alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub void_reason: Option<String>,
 }
 
 impl InvoiceSummary {
@@ -55,6 +58,7 @@ impl From<&Invoice> for InvoiceSummary {
             subtotal: invoice.subtotal,
             total: invoice.total,
             amount_due: invoice.amount_due,
+            void_reason: invoice.void_reason.clone(),
         }
     }
 }
@@ -172,7 +176,8 @@ pub async fn summaries(
     only: Option<&str>,
     unbilled: &mut Unbilled,
 ) -> DatabaseResult<Vec<InvoiceSummary>> {
-    let sql = "SELECT organization, number, state, currency, total, charge, subtotal FROM invoices
+    let sql =
+        "SELECT organization, number, state, currency, total, charge, subtotal, void_reason FROM invoices
         WHERE month = $1 AND ($2 = '' OR organization = $2) ORDER BY organization";
     let mut summaries = Vec::new();
     let month_name = month.to_string();
@@ -208,6 +213,7 @@ fn read_summary(row: &Row, month: Month) -> DatabaseResult<InvoiceSummary> {
         subtotal: row.optional_text(6)?.map_or(Ok(total), read_decimal)?,
         total,
         amount_due,
+        void_reason: row.optional_text(7)?.map(str::to_owned),
     })
 }
 
@@ -372,6 +378,23 @@ impl Change<'_> {
         let sql = "INSERT INTO invoice_credits (organization, amount) VALUES ($1, $2)
             ON CONFLICT (organization) DO UPDATE SET amount = excluded.amount";
         self.execute(sql, values![organization, left.to_string()]).await?;
+        self.refresh_drafts(organization, left).await
+    }
+
+    /// Drafts say what would be due by the credit that there is now.
+    async fn refresh_drafts(&mut self, organization: &str, credit: Decimal) -> DatabaseResult<()> {
+        let sql = "SELECT month, content FROM invoices WHERE organization = $1 AND number IS NULL";
+        for row in self.fetch_all(sql, values![organization]).await? {
+            // The next look at the month replaces it, whatever it holds.
+            let Ok(content) = serde_json::from_str::<Invoice>(row.text(1)?) else { continue };
+            let draft = Draft::of(content).less(credit);
+            let json =
+                serde_json::to_string(draft.invoice()).map_err(|error| unreadable("write invoice", error))?;
+            let sql = "UPDATE invoices SET content = $3, charge = $4
+                WHERE organization = $1 AND month = $2 AND number IS NULL";
+            let charge = draft.invoice().amount_due.to_string();
+            self.execute(sql, values![organization, row.text(0)?, json, charge]).await?;
+        }
         Ok(())
     }
 

@@ -29,8 +29,9 @@ Examples:
   odometer bill --month 2026-11 --dry-run    what would be invoiced; nothing is written
   odometer bill --month 2026-11 --org acme   one organization alone
   odometer bill --verify 2026-000042         compute an invoice again; --recount: from the log too
-  odometer bill --void 2026-000042 --reason \"made for the wrong plan\"
-                                             nobody pays it; the next invoice bills it again
+  odometer bill --void 2026-000042 --reason \"sent to the wrong address\"
+                                             nobody pays it; the next invoice bills the month again, by
+                                             the plans and counts that hold then
 
 It may be run again at any moment: an organization gets one invoice of a month. Before every region
 has counted the whole month it leaves drafts, which have no number.";
@@ -151,6 +152,11 @@ fn for_people(Answer { billed, collected }: &Answer) -> String {
         return text + "\nno organization gets an invoice";
     }
     text += &format!("\n\n{}\n", invoice_table(&billed.invoices));
+    for invoice in billed.invoices.iter().take(SHOWN) {
+        if let (Some(number), Some(reason)) = (&invoice.number, &invoice.void_reason) {
+            text += &format!("{number} is void: {reason}\n");
+        }
+    }
     if let Some(more) = billed.invoices.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         text += &format!("… and {} more; --output json has all of them\n", grouped(more as u128));
     }

@@ -69,7 +69,7 @@ async fn invoice(
 #[serde(deny_unknown_fields)]
 struct VoidRequest {
     /// For the customer too: 1 to 500 characters.
-    #[schema(example = "issued to the wrong organization")]
+    #[schema(example = "sent to the wrong address")]
     reason: String,
 }
 

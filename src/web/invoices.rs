@@ -100,5 +100,8 @@ fn state(invoice: &Invoice) -> Markup {
         @if let Some(due) = invoice.due_at.filter(|_| invoice.state == InvoiceState::Open) {
             span.quiet.block { "due " (date(due)) }
         }
+        @if let Some(reason) = &invoice.void_reason {
+            span.quiet.block { (reason) }
+        }
     }
 }

@@ -21,6 +21,8 @@ fn for_people(invoice: &Invoice) -> String {
     let Invoice { organization, month, total, currency, .. } = invoice;
     let number = invoice.number.as_deref().unwrap_or("-");
     format!(
-        "invoice {number} of {organization} for {month} is void: {total} {currency}\nthe next invoice bills again what stood on it"
+        "invoice {number} of {organization} for {month} is void: {total} {currency}, {}\n\
+         the next invoice bills the month again, by the plans and counts that hold then",
+        invoice.void_reason.as_deref().unwrap_or_default()
     )
 }

@@ -113,6 +113,16 @@ fn taxed(taxes: &str) -> String {
 }
 
 #[test]
+fn a_taxs_name_is_counted_in_characters() {
+    let named = |length: usize| {
+        let name = "ß".repeat(length);
+        PriceBook::parse(&taxed(&format!("{{ name: {name}, rates: [{{ from: 2022-01, percent: 19 }}] }}")))
+    };
+    assert!(named(64).is_ok());
+    assert!(named(65).is_err());
+}
+
+#[test]
 fn a_month_has_the_taxes_in_force_in_it() {
     let vat = "{ name: VAT, regions: [eu], exempt: [charity], rates: [{ from: 2026-07, percent: 19.50 }, { from: 2022-01, percent: 19 }, { from: 2027-01, percent: 0 }] }";
     let gst = "{ name: GST, rates: [{ from: 2023-09, percent: 5 }] }";

@@ -1,5 +1,7 @@
 //! Void invoices: nobody pays them, and what stood on them is billed again, to the cent.
 
+use axum::body::Body;
+use axum::http::Request;
 use odometer::accounts::database::Value as Stored;
 use odometer::accounts::outbox::Channel;
 use odometer::accounts::{Page, Status};
@@ -9,7 +11,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::{bill_by, biller_by, field, invoices, start_on_plus};
-use crate::accounts::world::{World, calls, services};
+use crate::accounts::world::{TOKEN, World, calls, services};
 use crate::servers;
 
 /// The built-in prices and 19 % of VAT.
@@ -175,13 +177,32 @@ async fn a_void_invoice_gives_its_credit_back_and_ends_dunning() {
     assert_eq!(payments.collect_due(None).await.unwrap().declined, 1);
     let account = world.accounts.organization("acme").await.unwrap();
     assert_eq!(account.status, Status::PastDue);
+    assert!(!bill_by(&biller_by(&world, book()), "2026-11").await.finalized);
+    assert_eq!(invoices(&world, "acme").await[0]["amount_due"], "124.95", "the credit is used up");
     void(&world, number).await;
+    assert_eq!(invoices(&world, "acme").await[0]["amount_due"], "123.45", "and there again");
     let account = world.accounts.organization("acme").await.unwrap();
     assert_eq!(account.status, Status::Active);
+    says_why_it_is_void(&world).await;
     world.set_clock("2026-11-10T00:00:00Z").await;
     assert_eq!(payments.collect_due(None).await.unwrap().total(), 0);
     close(&world, "2026-12-01T00:00:00Z", "2026-11").await;
     // Two months, less the credit.
     assert_eq!(invoices(&world, "acme").await[0]["amount_due"], "248.40");
-    verify_all(&world).await;
+    // No invoice left that credit.
+    let (verification, _) = biller_by(&world, book()).verify(number).await.expect("verify");
+    let named = verification.differences.join("\n");
+    assert!(named.contains("amount due when it was issued: 123.45 is kept, it should be 124.95"), "{named}");
+}
+
+async fn says_why_it_is_void(world: &World) {
+    let billed = bill_by(&biller_by(world, book()), "2026-10").await;
+    assert_eq!(billed.invoices[0].void_reason.as_deref(), Some("made by mistake"));
+    let session = world.call(TOKEN, "POST", "/v1/organizations/acme/portal-sessions", None).await.good();
+    let link = session["url"].as_str().unwrap().strip_prefix("https://odometer.example").unwrap();
+    let opened = world.fetch(Request::get(link).body(Body::empty()).unwrap()).await;
+    let (cookie, _) = opened.header("set-cookie").split_once(';').expect("a cookie");
+    let page = Request::get("/organizations/acme/billing").header("cookie", cookie);
+    let page = world.fetch(page.body(Body::empty()).unwrap()).await.text();
+    assert!(page.contains("made by mistake"), "{page}");
 }
