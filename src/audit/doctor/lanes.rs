@@ -174,22 +174,31 @@ fn judge_remade(rows: &[Published], topics: &BTreeMap<String, Described>) -> Che
     )
 }
 
-/// How long the window lasts at the rate of late, of the lane where it lasts least.
+/// How long the window lasts at the rate of late, of each topic's lane where it lasts least.
 fn window(rows: &[Published], width: u64) -> Option<Check> {
-    let mut lanes: BTreeMap<&Lane, Vec<&Published>> = BTreeMap::new();
+    let mut lanes: BTreeMap<&Lane, Vec<(&LedgerRow, i64)>> = BTreeMap::new();
     for published in rows.iter().filter(|published| published.row.kind == BlockKind::Live) {
-        lanes.entry(&published.row.lane).or_default().push(published);
+        lanes.entry(&published.row.lane).or_default().push((&published.row, published.published_at_ms));
     }
-    let shortest = lanes
-        .into_iter()
-        .filter_map(|(lane, rows)| {
-            let rows: Vec<(&LedgerRow, i64)> = rows.iter().map(|it| (&it.row, it.published_at_ms)).collect();
-            Some((window_hours(&rows, width)?, lane))
-        })
-        .min()?;
-    let (hours, lane) = shortest;
-    let detail = format!("{hours} hours at the rate of {lane} now");
-    if hours >= LEAST_WINDOW_HOURS {
+    let lasting: Vec<(i64, &Lane)> =
+        lanes.iter().filter_map(|(lane, rows)| Some((window_hours(rows, width)?, *lane))).collect();
+    judge_window(&lasting)
+}
+
+/// `lasting`: in hours, by lane.
+fn judge_window(lasting: &[(i64, &Lane)]) -> Option<Check> {
+    let mut shortest: BTreeMap<&str, (i64, &Lane)> = BTreeMap::new();
+    for (hours, lane) in lasting {
+        let of_topic = shortest.entry(&lane.topic).or_insert((*hours, lane));
+        *of_topic = (*of_topic).min((*hours, lane));
+    }
+    let mut shortest: Vec<_> = shortest.into_values().collect();
+    shortest.sort();
+    let (least, _) = *shortest.first()?;
+    let told: Vec<String> =
+        shortest.iter().map(|(hours, lane)| format!("{hours} hours at the rate of {lane} now")).collect();
+    let detail = named(&told);
+    if least >= LEAST_WINDOW_HOURS {
         return Some(Check::good("window", detail));
     }
     let hint = "a duplicate that comes later counts again: widen metering.dedup_window (and cache.budget), \

@@ -77,3 +77,18 @@ fn the_window_is_told_in_hours_at_the_rate_of_now() {
     assert_eq!(window_hours(&[(&first, NOW_MS), (&first, NOW_MS + 60_000)], 1), None);
     assert_eq!(window_hours(&[], 1), None);
 }
+
+#[test]
+fn of_each_topic_the_lane_is_told_whose_window_lasts_least() {
+    let lanes = [("a", 0), ("a", 1), ("b", 0)].map(|(topic, partition)| Lane {
+        topic: topic.into(),
+        topic_id: "".into(),
+        partition,
+    });
+    assert_eq!(judge_window(&[]), None);
+    let check = judge_window(&[(90, &lanes[0]), (30, &lanes[1]), (24, &lanes[2])]).unwrap();
+    let told = "24 hours at the rate of b[0] now; 30 hours at the rate of a[1] now";
+    assert_eq!((check.health, check.detail.as_str()), (Health::Good, told));
+    let check = judge_window(&[(90, &lanes[0]), (23, &lanes[1]), (24, &lanes[2])]).unwrap();
+    assert!(check.health == Health::Doubtful && check.detail.starts_with("23 hours at the rate of a[1]"));
+}
