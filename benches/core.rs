@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
@@ -12,15 +13,18 @@ use odometer::aggregate::{Fold, OpenBlock};
 use odometer::decode::{CompactEvent, Decoded, Decoder, encode_batch};
 use odometer::dedup::{Cache, CacheSettings, Occurrence, Window};
 use odometer::event::{
-    Body, Charge, Content, Event, EventId, EventKey, Format, HOUR_MS, Identifier, MeterIndex, NoHeaders,
-    Record, Rules, Trace,
+    Body, Charge, Content, Event, EventId, EventKey, Format, HOUR_MS, Lane, MeterIndex, NoHeaders, Record,
+    Rules, Trace,
 };
+use odometer::pipeline::LaneCounter;
 use serde::Deserialize;
 
 /// 2026-11-01T00:00:00Z.
 const MONTH_START_MS: i64 = 1_793_491_200_000;
 const EVENTS: usize = 100_000;
 const ORGANIZATIONS: usize = 10_000;
+/// Keys that a lane looks for at once.
+const AT_ONCE: usize = 32;
 
 fn rules(format: Format) -> Rules {
     Rules {
@@ -284,10 +288,17 @@ fn dedup(c: &mut Criterion) {
                 window
             });
             b.iter(|| {
-                for _ in 0..EVENTS {
-                    let at = Occurrence { offset: next as i64, key: key(next), content: 1 };
-                    black_box(window.observe(at).expect("room"));
-                    next += 1;
+                for _ in 0..EVENTS / AT_ONCE {
+                    let group: [_; AT_ONCE] = std::array::from_fn(|ahead| {
+                        let n = next + ahead;
+                        let at = Occurrence { offset: n as i64, key: key(n), content: 1 };
+                        window.prefetch(at.key);
+                        at
+                    });
+                    for at in group {
+                        black_box(window.observe(at).expect("room"));
+                    }
+                    next += AT_ONCE;
                 }
             });
         });
@@ -328,36 +339,38 @@ fn aggregate(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a lane does with an event but for reading it from Kafka: decode, identify, judge, count.
+/// What a lane does with an event but for reading it from Kafka and ending a block: decode, identify,
+/// judge, count.
 fn whole(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a folder for the cache");
     let settings = CacheSettings { dir: dir.path().to_owned(), memory: 4 << 30, budget: 4 << 30 };
     let cache = Cache::open(&settings).expect("a cache");
     let values: Vec<_> = (0..EVENTS).map(cloudevent).collect();
-    let mut decoder = Decoder::new("gateway.events", &rules(Format::Cloudevents)).expect("sound rules");
-    let mut identifier = Identifier::default();
-    let mut window = Window::new(1 << 22, 0, &cache).expect("room");
+    let lane = Lane { topic: "gateway.events".into(), topic_id: "".into(), partition: 0 };
+    let rules = rules(Format::Cloudevents);
+    let mut counter = LaneCounter::from_start(&lane, &rules, &cache).expect("sound rules");
     let mut offset = 0;
     let mut group = c.benchmark_group("whole/events");
     group.throughput(Throughput::Elements(EVENTS as u64));
     group.bench_function("cloudevents", |b| {
-        b.iter_batched_ref(
-            OpenBlock::default,
-            |block| {
-                for value in &values {
-                    decoder.decode(&record(value, offset), &mut |_, _, decoded| {
-                        if let Decoded::Event(event) = decoded {
-                            let (key, content) =
-                                (identifier.key(&event), identifier.content(&event, |_| "api_calls"));
-                            window.observe(Occurrence::new(offset, key, content)).expect("room");
-                            block.count(&event, Trace::Keyed(key, content), |_| Fold::Sum);
-                        }
-                    });
-                    offset += 1;
+        b.iter_custom(|turns| {
+            let mut took = Duration::ZERO;
+            for _ in 0..turns {
+                let started = Instant::now();
+                for values in values.chunks(256) {
+                    let records: Vec<_> = values
+                        .iter()
+                        .zip(offset..)
+                        .map(|(value, offset)| (record(value, offset), 0))
+                        .collect();
+                    offset += records.len() as i64;
+                    counter.take_all(&records).expect("room");
                 }
-            },
-            BatchSize::PerIteration,
-        );
+                took += started.elapsed();
+                black_box(counter.finish());
+            }
+            took
+        });
     });
     serde_typed::<TypedEvent<'_>>(&mut group, &values);
     group.finish();

@@ -2,11 +2,17 @@
 //!
 //! An event is a duplicate when its key occurred within the W offsets before it, or earlier in the
 //! same record, whatever that occurrence's outcome was. That looks at the log alone, so that any
-//! owner at any time decides the same. Pure but for the files of the journal and of large tables.
+//! owner at any time decides the same. Pure but for the files of the journal and of windows
+//! that memory has no room for.
 
 mod budget;
 mod cache;
+mod extent;
+mod filter;
 mod journal;
+mod processor;
+mod run;
+mod shard;
 mod table;
 mod window;
 
@@ -19,4 +25,4 @@ mod sync {
 pub use budget::{Budget, CacheFull};
 pub use cache::{Cache, CacheSettings};
 pub use journal::{Frame, Journal};
-pub use window::{Occurrence, Verdict, Window};
+pub use window::{Held, Occurrence, Verdict, Window};

@@ -6,10 +6,13 @@
 
 mod beginning;
 mod counter;
+mod group;
 mod ingest;
 mod lane_task;
 mod lanes;
+mod letters;
 mod metrics;
+mod pace;
 mod rebuild;
 mod recount;
 mod session;

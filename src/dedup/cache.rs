@@ -2,6 +2,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::budget::Budget;
 
@@ -16,6 +17,8 @@ struct Inner {
     dir: PathBuf,
     memory: Budget,
     disk: Budget,
+    /// How many windows share the memory.
+    windows: AtomicU64,
     /// Held while the process lives, so that no other uses the folder.
     _lock: File,
 }
@@ -43,7 +46,8 @@ impl Cache {
                 Ok(()) => {
                     let memory = Budget::new(settings.memory);
                     let disk = Budget::new(settings.budget);
-                    return Ok(Self { inner: Arc::new(Inner { dir, memory, disk, _lock: lock }) });
+                    let windows = AtomicU64::new(0);
+                    return Ok(Self { inner: Arc::new(Inner { dir, memory, disk, windows, _lock: lock }) });
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -62,5 +66,54 @@ impl Cache {
 
     pub fn disk(&self) -> &Budget {
         &self.inner.disk
+    }
+
+    /// Counts a window among those that share the memory, as long as the answer lives.
+    pub(super) fn join(&self) -> Member {
+        self.inner.windows.fetch_add(1, Ordering::Relaxed);
+        Member { cache: self.clone() }
+    }
+
+    /// The memory that each window may hold when all of them want more than there is.
+    fn fair_share(&self) -> u64 {
+        self.memory().limit() / self.inner.windows.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Up to which part of the memory a window that holds `own` bytes then may take it. The last
+    /// parts are kept for windows that hold little, so that none waits for the others to give back.
+    pub(super) fn memory_bound(&self, own: u64) -> u64 {
+        let limit = self.memory().limit();
+        if own <= limit / NEWCOMER_PART {
+            limit
+        } else if own <= self.fair_share() {
+            limit - limit / RESERVED_PART
+        } else {
+            limit - limit / LENT_PART
+        }
+    }
+
+    /// Whether a window that holds `own` bytes of memory must give some back: it holds more than its
+    /// share, and others may want it.
+    pub(super) fn holds_too_much(&self, own: u64) -> bool {
+        let limit = self.memory().limit();
+        own > self.fair_share() && self.memory().used() > limit - limit / LENT_PART
+    }
+}
+
+/// A window with less than this part of the memory may take the last of it.
+const NEWCOMER_PART: u64 = 64;
+/// Windows within their share leave this part to those that have just come.
+const RESERVED_PART: u64 = 16;
+/// Windows that hold more than their share leave this part to the others.
+const LENT_PART: u64 = 8;
+
+/// A window's place among those that share the memory.
+pub(super) struct Member {
+    pub cache: Cache,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.cache.inner.windows.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,21 +1,35 @@
-use super::budget::CacheFull;
-use super::cache::Cache;
-use super::table::{SLOT_BYTES, Table};
+use super::budget::{CacheFull, Share};
+use super::cache::{Cache, Member};
+use super::extent::Extents;
+use super::run::{Run, memory_for};
+use super::shard::Shard;
+use super::table::{Last, Layout};
 use crate::event::{Content, EventKey};
 
 #[cfg(test)]
 mod tests;
 
 /// The keys of a lane's last W offsets.
+///
+/// They are split by their top bits into shards, each of which grows, moves to disk, and is merged by
+/// itself, so that no step takes long and none needs the room of two windows. A key's last occurrence
+/// is in its shard's table, or in the newest of the shard's runs that has it. Where a key is never
+/// changes what is said of it.
 pub struct Window {
-    table: Table,
+    shards: Vec<Shard>,
+    shard_bits: u32,
     /// W: offsets, at least 1.
-    width: u64,
-    /// Slots keep offsets relative to this one.
-    base: i64,
+    width: i64,
     /// The greatest offset observed.
     latest: i64,
-    cache: Cache,
+    extents: Extents,
+    /// Runs of one shard beyond which two are merged.
+    most_runs: usize,
+    /// Of the cache's memory, for all tables, fences and filters.
+    memory: Share,
+    member: Member,
+    /// Some runs have none any more.
+    is_without_filter: bool,
 }
 
 /// What the window says of an event.
@@ -43,105 +57,268 @@ impl Occurrence {
     }
 }
 
-/// A new window's slots; it grows by doubling.
-const FIRST_CAPACITY: usize = 1 << 12;
-/// Relative offsets are kept in 32 bits; beyond this the base moves up.
-const GREATEST_POSITION: i64 = u32::MAX as i64 - 1;
-/// A window is at most this wide, so that it fits into half of the relative offsets.
+/// What a window holds, in memory or on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Some of which may have left the window already.
+    pub keys: u64,
+    pub bytes: u64,
+}
+
+/// A window is at most this wide, so that it fits into half of the relative offsets of a table.
 pub const MAX_WIDTH: u64 = 1 << 31;
+/// Where one window has all the memory, a shard's table has about so much of it: some milliseconds to
+/// write it to disk.
+const SHARD_BYTES: u64 = 2 << 20;
+/// Where an offset is one key, a shard has at most so many, on disk as well: some milliseconds to merge
+/// them. A narrow window has fewer shards.
+const SHARD_KEYS: u64 = 1 << 18;
+const LEAST_SHARD_KEYS: u64 = 1 << 8;
+const MOST_SHARDS: u64 = 1 << 12;
+/// A key that is new is looked for in one line of each run's filter.
+const MOST_RUNS: usize = 8;
+/// Of the memory that a window holds, filters may be 3 of 4 parts.
+const MOST_FILTER_QUARTERS: (u64, u64) = (3, 4);
 
 impl Window {
     /// `width` is 1 ..= [`MAX_WIDTH`] offsets; `base` the first offset that will be observed.
     pub fn new(width: u64, base: i64, cache: &Cache) -> Result<Self, CacheFull> {
+        let by_memory = (cache.memory().limit() / SHARD_BYTES).min(width / LEAST_SHARD_KEYS);
+        let shards = by_memory.max(width / SHARD_KEYS).clamp(1, MOST_SHARDS);
+        Self::with_shards(shards.next_power_of_two().ilog2(), MOST_RUNS, width, base, cache)
+    }
+
+    fn with_shards(
+        shard_bits: u32,
+        most_runs: usize,
+        width: u64,
+        base: i64,
+        cache: &Cache,
+    ) -> Result<Self, CacheFull> {
         assert!((1..=MAX_WIDTH).contains(&width), "a window is 1 to {MAX_WIDTH} offsets wide");
-        let table = Table::with_capacity(FIRST_CAPACITY, cache)?;
-        Ok(Self { table, width, base, latest: base, cache: cache.clone() })
+        let member = cache.join();
+        let count = 1usize << shard_bits;
+        let memory = cache.memory().take((count * size_of::<Shard>()) as u64);
+        let memory = memory.ok_or_else(|| memory_full(cache))?;
+        let shards = (0..count).map(|number| Shard::new(Layout::new(shard_bits, number))).collect();
+        Ok(Self {
+            shards,
+            shard_bits,
+            width: i64::try_from(width).expect("at most 2^31"),
+            latest: base,
+            extents: Extents::default(),
+            most_runs,
+            memory,
+            member,
+            is_without_filter: false,
+        })
+    }
+
+    fn shard(&self, high: u64) -> usize {
+        if self.shard_bits == 0 { 0 } else { (high >> (64 - self.shard_bits)) as usize }
+    }
+
+    /// Asks for the memory that a look at `key` needs. Whoever has several keys asks for all of them
+    /// first.
+    #[inline]
+    pub fn prefetch(&self, key: EventKey) {
+        let (high, low) = halves(key);
+        self.shards[self.shard(high)].prefetch(high, low);
     }
 
     /// Judges the occurrence and remembers it as its key's latest. Offsets never go down. On an
     /// error nothing was remembered, and the same occurrence may be tried again.
     pub fn observe(&mut self, occurrence: Occurrence) -> Result<Verdict, CacheFull> {
-        self.make_room(occurrence.offset)?;
-        self.latest = occurrence.offset;
-        let oldest = self.oldest();
-        let position = self.position(occurrence.offset);
-        let (high, low) = ((occurrence.key.0 >> 64) as u64, occurrence.key.0 as u64);
-        let base = self.base;
-        let slot = self.table.slot(high, low);
-        let was_empty = slot.position == 0;
-        let verdict = if was_empty || base + i64::from(slot.position) - 1 < oldest {
-            Verdict::New
-        } else if slot.content == occurrence.content {
-            Verdict::Duplicate
-        } else {
-            Verdict::Conflict
-        };
-        *slot = super::table::Slot { high, low, position, content: occurrence.content };
-        if was_empty {
-            self.table.note_filled();
-        }
-        Ok(verdict)
-    }
-
-    /// Keys of smaller offsets are forgotten.
-    fn oldest(&self) -> i64 {
-        self.latest - i64::try_from(self.width).expect("width is at most 2^31")
-    }
-
-    fn position(&self, offset: i64) -> u32 {
-        u32::try_from(offset - self.base + 1).expect("the base follows the offsets")
-    }
-
-    fn make_room(&mut self, offset: i64) -> Result<(), CacheFull> {
+        let Occurrence { offset, key, content } = occurrence;
         assert!(offset >= self.latest, "offset {offset} after {}", self.latest);
-        if offset - self.base >= GREATEST_POSITION {
-            self.latest = offset;
-            self.move_base();
-        }
-        // Linear probing stays short below four fifths.
-        if self.table.occupied() * 5 < self.table.capacity() * 4 {
-            return Ok(());
-        }
-        let oldest = self.oldest();
-        let base = self.base;
-        self.table.retain(|slot| base + i64::from(slot.position) > oldest);
-        // Sweep again only after at least a fifth of the slots was filled anew.
-        if self.table.occupied() * 5 >= self.table.capacity() * 3 {
-            self.grow()?;
-        }
-        Ok(())
-    }
-
-    fn grow(&mut self) -> Result<(), CacheFull> {
-        let mut larger = Table::with_capacity(self.table.capacity() * 2, &self.cache)?;
-        self.table.copy_into(&mut larger);
-        self.table = larger;
-        Ok(())
-    }
-
-    fn move_base(&mut self) {
-        let (old, new, oldest) = (self.base, self.oldest(), self.oldest());
-        self.table.retain(|slot| {
-            let offset = old + i64::from(slot.position) - 1;
-            let keep = offset >= oldest;
-            if keep {
-                slot.position = u32::try_from(offset - new + 1).expect("within the window");
+        let oldest = offset - self.width;
+        let (high, low) = halves(key);
+        let number = self.shard(high);
+        let last = Last { offset, content };
+        let before = match self.shards[number].table.replace(high, low, last, oldest) {
+            Some(before) => Some(before),
+            None => {
+                if self.shards[number].table.is_full() {
+                    self.make_room(number, oldest)?;
+                }
+                let shard = &mut self.shards[number];
+                let before = shard
+                    .find_in_runs(high, low, oldest)
+                    .map_err(|error| unread(&self.member.cache, &error))?;
+                shard.table.insert(high, low, last, oldest);
+                before
             }
-            keep
-        });
-        self.base = new;
+        };
+        self.latest = offset;
+        Ok(match before {
+            Some(before) if before.offset >= oldest => {
+                if before.content == content {
+                    Verdict::Duplicate
+                } else {
+                    Verdict::Conflict
+                }
+            }
+            _ => Verdict::New,
+        })
     }
 
-    /// Keys that are remembered, some of which may have left the window already.
-    pub fn keys(&self) -> usize {
-        self.table.occupied()
+    /// Makes room for a key in a shard's table: by what has left the window, by memory, by disk.
+    fn make_room(&mut self, number: usize, oldest: i64) -> Result<(), CacheFull> {
+        loop {
+            let table = &mut self.shards[number].table;
+            if table.sweep(oldest) {
+                return Ok(());
+            }
+            let (groups, bytes) = table.next_size();
+            let kept = self.memory.bytes();
+            if self.grow_memory(bytes as u64) {
+                let table = &mut self.shards[number].table;
+                let before = table.bytes() as u64;
+                *table = table.resized(groups);
+                self.memory.resize(kept + bytes as u64 - before);
+                return Ok(());
+            }
+            if !self.drop_filter()? {
+                self.spill(oldest)?;
+            }
+        }
     }
 
-    pub fn bytes(&self) -> usize {
-        self.table.capacity() * SLOT_BYTES
+    /// `false` where the other windows must be left so much.
+    fn grow_memory(&mut self, more: u64) -> bool {
+        let bytes = self.memory.bytes() + more;
+        self.memory.resize_below(bytes, self.member.cache.memory_bound(bytes))
     }
 
-    pub fn is_on_disk(&self) -> bool {
-        self.table.is_on_disk()
+    /// Moves the largest table to disk.
+    fn spill(&mut self, oldest: i64) -> Result<(), CacheFull> {
+        let largest = (0..self.shards.len()).max_by_key(|number| self.shards[*number].table.bytes());
+        let Some(number) = largest.filter(|number| self.shards[*number].table.bytes() > 0) else {
+            return Err(memory_full(&self.member.cache));
+        };
+        let cache = self.member.cache.clone();
+        self.change(number, |shard, extents| {
+            shard.drop_old_runs(oldest);
+            shard.spill(oldest, extents, &cache)
+        })
+        .or_else(|_| {
+            // What has left the window in other shards may be the room that is missing.
+            for number in 0..self.shards.len() {
+                self.change(number, |shard, _| {
+                    shard.drop_old_runs(oldest);
+                    Ok(())
+                })?;
+            }
+            self.change(number, |shard, extents| shard.spill(oldest, extents, &cache))
+        })?;
+        self.merge(number, oldest);
+        Ok(())
+    }
+
+    /// Where filters are most of what the window holds in memory, drops the largest: tables need room
+    /// too, and a run without a filter is only slower.
+    fn drop_filter(&mut self) -> Result<bool, CacheFull> {
+        let filters = |shard: &Shard| shard.filter_bytes() as u64;
+        let total: u64 = self.shards.iter().map(filters).sum();
+        if total <= self.memory.bytes() / MOST_FILTER_QUARTERS.1 * MOST_FILTER_QUARTERS.0 {
+            return Ok(false);
+        }
+        if !self.is_without_filter {
+            self.is_without_filter = true;
+            tracing::warn!(
+                "{} keys of a window on disk outgrow `memory`: from now on old keys are looked for on disk, \
+                 which is slow; raise `memory`, or start another process",
+                self.on_disk().keys
+            );
+        }
+        let largest = (0..self.shards.len()).max_by_key(|number| filters(&self.shards[*number]));
+        let drop_in = |number| {
+            self.change(number, |shard, _| {
+                shard.drop_filter();
+                Ok(())
+            })
+        };
+        largest.map_or(Ok(()), drop_in).map(|()| true)
+    }
+
+    /// A change of a shard that takes no more memory than before.
+    fn change(
+        &mut self,
+        number: usize,
+        change: impl FnOnce(&mut Shard, &mut Extents) -> Result<(), CacheFull>,
+    ) -> Result<(), CacheFull> {
+        let shard = &mut self.shards[number];
+        let before = shard.memory_bytes();
+        let changed = change(shard, &mut self.extents);
+        let freed = before - shard.memory_bytes();
+        self.memory.resize(self.memory.bytes() - freed as u64);
+        changed
+    }
+
+    /// Keeps the runs of a shard few. Where there is no room for it now, they stay.
+    fn merge(&mut self, number: usize, oldest: i64) {
+        while self.shards[number].runs().len() > self.most_runs {
+            let Some((at, entries)) = self.shards[number].smallest_neighbours() else { return };
+            let kept = self.memory.bytes();
+            let mut takes = |has_filter| self.grow_memory(memory_for(entries, has_filter) as u64);
+            let has_filter = takes(true);
+            if !has_filter && !takes(false) {
+                return;
+            }
+            let shard = &mut self.shards[number];
+            let before = shard.memory_bytes() as u64;
+            let merged = shard.merge(at, oldest, has_filter, &mut self.extents, &self.member.cache);
+            self.memory.resize(kept - before + shard.memory_bytes() as u64);
+            if let Err(error) = merged {
+                return tracing::debug!("{error}; runs of a window stay unmerged");
+            }
+        }
+    }
+
+    /// Gives memory back that other lanes need more, a step at a time. To be called again and again,
+    /// also where nothing is to be observed.
+    pub fn give_back(&mut self) {
+        if self.member.cache.holds_too_much(self.memory.bytes())
+            && let Err(error) = self.spill(self.latest - self.width)
+        {
+            // The lane that needs it waits until there is room.
+            tracing::debug!("{error}; a window gives no memory back");
+        }
+    }
+
+    /// W, in offsets.
+    pub fn width(&self) -> u64 {
+        self.width.unsigned_abs()
+    }
+
+    /// What is in memory, with all that belongs to it, also to runs on disk.
+    pub fn in_memory(&self) -> Held {
+        let keys = self.shards.iter().map(|shard| shard.table.occupied() as u64).sum();
+        Held { keys, bytes: self.memory.bytes() }
+    }
+
+    pub fn on_disk(&self) -> Held {
+        let runs = || self.shards.iter().flat_map(Shard::runs);
+        Held { keys: runs().map(|run| run.entries() as u64).sum(), bytes: runs().map(Run::disk_bytes).sum() }
+    }
+}
+
+fn halves(key: EventKey) -> (u64, u64) {
+    ((key.0 >> 64) as u64, key.0 as u64)
+}
+
+fn memory_full(cache: &Cache) -> CacheFull {
+    CacheFull {
+        action: format!("take memory for a window, of {} bytes for all", cache.memory().limit()),
+        cause: "other lanes have it".into(),
+        hint: "they give some back soon; raise `memory`, or start another process",
+    }
+}
+
+fn unread(cache: &Cache, error: &std::io::Error) -> CacheFull {
+    CacheFull {
+        action: format!("read keys of a window in {}", cache.dir().display()),
+        cause: error.to_string(),
+        hint: "see whether the disk is well",
     }
 }

@@ -1,15 +1,19 @@
 use std::mem;
-use std::sync::Arc;
 
+use super::group::{Group, Known, Place};
+use super::letters::Letters;
 use super::rebuild::Rebuild;
 use crate::aggregate::{Fold, MeterName, OpenBlock};
 use crate::decode::{Decoded, Decoder, InvalidRules, Meter, Raw};
 use crate::dedup::{Cache, CacheFull, Occurrence, Verdict, Window};
 use crate::event::{
-    Aggregation, Content, DeadLetter, Event, EventKey, Identifier, Lane, MeterIndex, Outcome, Reason, Record,
-    Rules, RulesHash, Trace,
+    Aggregation, Content, Event, EventKey, Identifier, Lane, MeterIndex, Outcome, Reason, Record, Rules,
+    RulesHash, Trace,
 };
 use crate::flush::FinishedBlock;
+
+#[cfg(test)]
+mod tests;
 
 /// Counts one lane for one tenure: decodes, de-duplicates and adds up, in the order of the log.
 pub struct LaneCounter {
@@ -23,6 +27,9 @@ pub struct LaneCounter {
     rebuild: Option<Rebuild>,
     open: OpenBlock,
     occurrences: Vec<Occurrence>,
+    group: Group,
+    /// A record was taken in part, which must never be published.
+    is_torn: bool,
     /// The open block covers [first, next).
     first: i64,
     next: i64,
@@ -91,6 +98,8 @@ impl LaneCounter {
             rebuild: start.rebuild,
             open: OpenBlock::default(),
             occurrences: Vec::new(),
+            group: Group::default(),
+            is_torn: false,
             first: start.end,
             next: start.end,
             window_from: start.window_from,
@@ -117,28 +126,37 @@ impl LaneCounter {
         &self.lane
     }
 
-    /// Takes the next record of the log. After an error the tenure must end: the record was taken
-    /// in part.
+    /// Takes the next record of the log.
     pub fn take(&mut self, record: &Record<'_>, leader_epoch: i32) -> Result<(), CacheFull> {
-        if record.offset < self.first {
-            if record.offset <= self.cut.last {
-                self.cut.seen = leader_epoch;
-            }
-            // A record may come again after a pause of the client's own.
-            if record.offset <= self.remembered {
-                return Ok(());
-            }
-            self.remembered = record.offset;
-            return self.remember(record);
+        self.take_all(&[(*record, leader_epoch)])
+    }
+
+    /// Takes the next records of the log, each with its leader epoch. After an error the tenure must
+    /// end: some were taken, one perhaps in part.
+    pub fn take_all(&mut self, records: &[(Record<'_>, i32)]) -> Result<(), CacheFull> {
+        let taken = self.take_each(records);
+        self.is_torn |= taken.is_err();
+        self.window.give_back();
+        taken
+    }
+
+    fn take_each(&mut self, records: &[(Record<'_>, i32)]) -> Result<(), CacheFull> {
+        let is_counted = |(record, _): &(Record<'_>, i32)| record.offset >= self.first;
+        let (before, records) =
+            records.split_at(records.iter().position(is_counted).unwrap_or(records.len()));
+        if !before.is_empty() {
+            self.remember_all(before)?;
         }
-        self.pass_end();
-        if record.offset < self.next {
-            return Ok(()); // Read again after a pause; it is counted already.
+        if !records.is_empty() {
+            self.pass_end();
+            self.count_all(records)?;
         }
-        self.count(record)?;
-        self.next = record.offset + 1;
-        self.leader_epoch = leader_epoch;
         Ok(())
+    }
+
+    /// A window gives memory back that other lanes need, also where the lane has no records.
+    pub fn give_back(&mut self) {
+        self.window.give_back();
     }
 
     /// Everything below `offset` that may be read was read: what is missing are control records.
@@ -170,63 +188,62 @@ impl LaneCounter {
         }
     }
 
-    fn count(&mut self, record: &Record<'_>) -> Result<(), CacheFull> {
-        let Self { decoder, identifier, window, open, occurrences, meters, .. } = self;
-        let mut full = None;
-        let mut letters = Letters { record, shared: None };
-        decoder.decode(record, &mut |index, raw, decoded| {
-            if full.is_some() {
-                return;
+    /// Counts records in groups of events: all of a group are decoded first, while the memory that
+    /// their keys lie in is on its way, and then judged in the order of the log.
+    fn count_all(&mut self, records: &[(Record<'_>, i32)]) -> Result<(), CacheFull> {
+        let Self { decoder, identifier, window, open, occurrences, meters, group, .. } = self;
+        let mut judge = Judge { window, open, occurrences, meters, letters: Letters::default() };
+        for (number, (record, leader_epoch)) in records.iter().enumerate() {
+            if record.offset < self.next {
+                continue; // Read again after a pause; it is counted already.
             }
-            let placed = Trace::Placed { offset: record.offset, index };
-            match decoded {
-                Decoded::Event(event) => {
-                    let (key, content) = identify(identifier, meters, &event);
-                    let at = Occurrence::new(record.offset, key, content);
-                    let trace = Trace::Keyed(key, content);
-                    match window.observe(at) {
-                        Ok(verdict) => {
-                            occurrences.push(at);
-                            match verdict {
-                                Verdict::New => open.count(&event, trace, |meter| fold(meters, meter)),
-                                Verdict::Duplicate => open.note(trace, Outcome::Duplicate),
-                                Verdict::Conflict => {
-                                    let reason = Reason::ConflictingDuplicate;
-                                    open.note(trace, Outcome::Rejected(reason));
-                                    let detail = "the same id occurred before with other billed content";
-                                    open.bury(letters.write(index, raw, reason, detail));
-                                }
-                            }
-                        }
-                        Err(error) => full = Some(error),
-                    }
+            let mut taken = Ok(());
+            decoder.decode(record, &mut |index, raw, decoded| {
+                if taken.is_ok() {
+                    let place = Place { record: number, index };
+                    taken = judge.take(group, identifier, record, place, raw, decoded);
                 }
-                Decoded::Rejected { reason, detail } => {
-                    open.note(placed, Outcome::Rejected(reason));
-                    open.bury(letters.write(index, raw, reason, &detail));
-                }
-                Decoded::Ignored(why) => open.note(placed, Outcome::Ignored(why)),
-            }
-        });
-        full.map_or(Ok(()), Err)
+            });
+            taken?;
+            self.next = record.offset + 1;
+            self.leader_epoch = *leader_epoch;
+        }
+        judge.judge_all(group)?;
+        let Judge { letters, open, .. } = judge;
+        letters.bury(records, decoder, open);
+        Ok(())
     }
 
-    /// Reads a record below the ledger's end for its keys alone, under the rules that it was
+    /// Reads records below the ledger's end for their keys alone, under the rules that they were
     /// counted under.
-    fn remember(&mut self, record: &Record<'_>) -> Result<(), CacheFull> {
-        let (Some(rebuild), window) = (&mut self.rebuild, &mut self.window) else { return Ok(()) };
-        let mut full = None;
-        rebuild.each_key(record, |at| {
-            if full.is_none() {
-                full = window.observe(at).err();
+    fn remember_all(&mut self, records: &[(Record<'_>, i32)]) -> Result<(), CacheFull> {
+        let mut group = Vec::with_capacity(REMEMBERED_AT_ONCE);
+        for (record, leader_epoch) in records {
+            if record.offset <= self.cut.last {
+                self.cut.seen = *leader_epoch;
             }
-        });
-        full.map_or(Ok(()), Err)
+            // A record may come again after a pause of the client's own.
+            if record.offset <= self.remembered {
+                continue;
+            }
+            self.remembered = record.offset;
+            let (Some(rebuild), window) = (&mut self.rebuild, &mut self.window) else { continue };
+            let mut remembered = Ok(());
+            rebuild.each_key(record, |at| {
+                window.prefetch(at.key);
+                group.push(at);
+                if group.len() >= REMEMBERED_AT_ONCE && remembered.is_ok() {
+                    remembered = observe_all(window, &mut group);
+                }
+            });
+            remembered?;
+        }
+        observe_all(&mut self.window, &mut group)
     }
 
-    /// Whether the ledger doesn't cover yet all that was read.
+    /// Whether the ledger doesn't cover yet all that was read. Never after a record was taken in part.
     pub fn has_news(&self) -> bool {
-        self.next > self.first || self.loss.is_some()
+        !self.is_torn && (self.next > self.first || self.loss.is_some())
     }
 
     /// Whether the window is still being read from the log.
@@ -269,6 +286,78 @@ impl LaneCounter {
     }
 }
 
+/// Keys that are looked for at once where records are read for their keys alone.
+const REMEMBERED_AT_ONCE: usize = 32;
+
+fn observe_all(window: &mut Window, group: &mut Vec<Occurrence>) -> Result<(), CacheFull> {
+    group.drain(..).try_for_each(|at| window.observe(at).map(drop))
+}
+
+/// What decides on events and counts them.
+struct Judge<'a> {
+    window: &'a mut Window,
+    open: &'a mut OpenBlock,
+    occurrences: &'a mut Vec<Occurrence>,
+    meters: &'a [MeterName],
+    letters: Letters,
+}
+
+impl Judge<'_> {
+    /// Takes an event into the group, or decides on it behind the group.
+    fn take(
+        &mut self,
+        group: &mut Group,
+        identifier: &mut Identifier,
+        record: &Record<'_>,
+        place: Place,
+        raw: Raw<'_>,
+        decoded: Decoded<'_>,
+    ) -> Result<(), CacheFull> {
+        let placed = Trace::Placed { offset: record.offset, index: place.index };
+        match decoded {
+            Decoded::Event(event) => {
+                let (key, content) = identify(identifier, self.meters, &event);
+                self.window.prefetch(key);
+                let known = Known { event: &event, key, content, offset: record.offset, place };
+                if !group.take(&known) {
+                    self.judge_all(group)?;
+                    self.judge(&known)?;
+                } else if group.is_full() {
+                    self.judge_all(group)?;
+                }
+            }
+            Decoded::Rejected { reason, detail } => {
+                // Letters are in the order of the log.
+                self.judge_all(group)?;
+                self.open.note(placed, Outcome::Rejected(reason));
+                self.letters.reject(record, place.index, raw, reason, &detail);
+            }
+            Decoded::Ignored(why) => self.open.note(placed, Outcome::Ignored(why)),
+        }
+        Ok(())
+    }
+
+    fn judge_all(&mut self, group: &mut Group) -> Result<(), CacheFull> {
+        group.empty(|known| self.judge(&known))
+    }
+
+    fn judge(&mut self, known: &Known<'_>) -> Result<(), CacheFull> {
+        let at = Occurrence::new(known.offset, known.key, known.content);
+        let trace = Trace::Keyed(known.key, known.content);
+        let verdict = self.window.observe(at)?;
+        self.occurrences.push(at);
+        match verdict {
+            Verdict::New => self.open.count(known.event, trace, |meter| fold(self.meters, meter)),
+            Verdict::Duplicate => self.open.note(trace, Outcome::Duplicate),
+            Verdict::Conflict => {
+                self.open.note(trace, Outcome::Rejected(Reason::ConflictingDuplicate));
+                self.letters.conflict(known.place);
+            }
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn identify(
     identifier: &mut Identifier,
     meters: &[MeterName],
@@ -289,37 +378,4 @@ pub(super) fn meter_name(meter: &Meter) -> MeterName {
         Aggregation::Max => Fold::Max,
     };
     MeterName { name: meter.name.to_string(), fold }
-}
-
-/// The dead letters of one record: they share its key and headers.
-struct Letters<'r> {
-    record: &'r Record<'r>,
-    shared: Option<(Option<Arc<[u8]>>, OwnedHeaders)>,
-}
-
-type OwnedHeaders = Arc<[(String, Option<Vec<u8>>)]>;
-
-impl Letters<'_> {
-    fn write(&mut self, index: u32, raw: Raw<'_>, reason: Reason, detail: &str) -> DeadLetter {
-        let record = self.record;
-        let (key, headers) = self.shared.get_or_insert_with(|| {
-            let mut headers = Vec::new();
-            record
-                .headers
-                .each(&mut |name, value| headers.push((name.to_owned(), value.map(<[u8]>::to_vec))));
-            (record.key.map(Arc::from), headers.into())
-        });
-        DeadLetter {
-            key: key.clone(),
-            value: record.value.map(|_| raw.encode_alone(record)),
-            headers: Arc::clone(headers),
-            reason,
-            detail: detail.to_owned(),
-            topic: record.topic.into(),
-            partition: record.partition,
-            offset: record.offset,
-            index,
-            timestamp_ms: record.timestamp_ms,
-        }
-    }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use crate::aggregate::LedgerRow;
+use crate::dedup::Window;
+use crate::event::Lane;
 use crate::flush::FinishedBlock;
 
 pub fn published(block: &FinishedBlock, row: &LedgerRow, took: Duration, now_ms: i64) {
@@ -43,12 +45,19 @@ pub fn session_ended() {
     counter!("odometer_sessions_ended_total").increment(1);
 }
 
-pub fn window(topic: &str, partition: i32, keys: usize, bytes: usize, is_on_disk: bool) {
-    let labels = [
-        ("topic", topic.to_owned()),
-        ("partition", partition.to_string()),
-        ("place", if is_on_disk { "disk" } else { "memory" }.to_owned()),
-    ];
-    gauge!("odometer_window_keys", &labels).set(keys as f64);
-    gauge!("odometer_window_bytes", &labels).set(bytes as f64);
+/// `hours`: how long the window lasts at the rate of now, where that is known.
+pub fn window(lane: &Lane, window: &Window, hours: Option<f64>) {
+    if let Some(hours) = hours {
+        let labels = [("topic", lane.topic.to_string()), ("partition", lane.partition.to_string())];
+        gauge!("odometer_window_hours", &labels).set(hours);
+    }
+    for (place, held) in [("memory", window.in_memory()), ("disk", window.on_disk())] {
+        let labels = [
+            ("topic", lane.topic.to_string()),
+            ("partition", lane.partition.to_string()),
+            ("place", place.to_owned()),
+        ];
+        gauge!("odometer_window_keys", &labels).set(held.keys as f64);
+        gauge!("odometer_window_bytes", &labels).set(held.bytes as f64);
+    }
 }

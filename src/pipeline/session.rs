@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::lane_task::LaneEvent;
 use super::lanes::{Grounds, ReadyLane};
+use super::pace::Pace;
 use super::waiting::WaitingLanes;
 use super::watch::{self, HeldLanes};
 use super::{IngestError, LaneCounter, Settings, metrics};
 use crate::clock::{Clock, instant};
 use crate::dedup::Cache;
-use crate::event::Lane;
+use crate::event::{Lane, Record};
 use crate::flush::FinishedBlock;
 use crate::source::{Batch, Client, DeadLetters, Fence, Item, Rebalance, TopicDescription};
 use crate::store::{RecountRequest, Store};
@@ -52,6 +53,13 @@ struct Slot {
     /// Since when a block has been under way.
     publishing: Option<Instant>,
     opened: Instant,
+    pace: Pace,
+}
+
+/// Records of one lane that follow one another in a batch.
+struct Run<'b> {
+    slot: usize,
+    records: Vec<(Record<'b>, i32)>,
 }
 
 struct Running<'a> {
@@ -71,6 +79,8 @@ struct Running<'a> {
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 /// Records of one poll: enough that a poll costs little, few enough to hold in the processor's cache.
 const POLL_RECORDS: usize = 2_000;
+/// Records of one lane that are counted together.
+const RUN_RECORDS: usize = 256;
 /// Room is looked at between polls, so a poll is small in bytes too.
 const POLL_BYTES: usize = 8 << 20;
 /// After so long without room the client stops fetching, so that the group keeps the member.
@@ -141,6 +151,9 @@ impl Running<'_> {
 
     fn turn(&mut self) -> Result<(), IngestError> {
         self.hear_tasks()?;
+        for slot in self.slots.iter_mut().flatten() {
+            slot.counter.give_back();
+        }
         if self.session.waiting.end_due() {
             return Err(IngestError::TryAgain);
         }
@@ -266,17 +279,30 @@ impl Running<'_> {
         let started = instant();
         let (slots, by_partition) = (&mut self.slots, &self.by_partition);
         let mut failure = None;
+        let mut run = Run { slot: 0, records: Vec::with_capacity(RUN_RECORDS) };
+        let mut take = |slot: usize, run: &mut Run<'_>, item: Option<Item<'_>>| {
+            let slot = slots.get_mut(slot).and_then(Option::as_mut).filter(|_| failure.is_none());
+            let Some(slot) = slot else { return run.records.clear() };
+            failure = slot.take_run(run, item).err();
+            if let Some(IngestError::CacheFull(full)) = &failure {
+                let lane = slot.counter.lane();
+                self.session.waiting.add(&lane.topic, lane.partition, full);
+            }
+        };
         batch.each(
             |topic, partition| by_partition.get(&(topic.to_owned(), partition)).copied(),
             |slot, item| {
-                let Some(slot) = slots[slot].as_mut().filter(|_| failure.is_none()) else { return };
-                failure = slot.take(item).err();
-                if let Some(IngestError::CacheFull(full)) = &failure {
-                    let lane = slot.counter.lane();
-                    self.session.waiting.add(&lane.topic, lane.partition, full);
+                if slot != run.slot || run.records.len() == RUN_RECORDS {
+                    take(run.slot, &mut run, None);
+                    run.slot = slot;
+                }
+                match item {
+                    Item::Record { record, leader_epoch } => run.records.push((record, leader_epoch)),
+                    item => take(slot, &mut run, Some(item)),
                 }
             },
         );
+        take(run.slot, &mut run, None);
         metrics::decoded(started.elapsed());
         failure.map_or(Ok(()), Err)
     }
@@ -365,6 +391,7 @@ impl Running<'_> {
             task,
             publishing: None,
             opened: instant(),
+            pace: Pace::default(),
         }));
     }
 
@@ -427,16 +454,24 @@ impl Running<'_> {
 }
 
 impl Slot {
-    fn take(&mut self, item: Item<'_>) -> Result<(), IngestError> {
+    /// Takes the records, which leaves none, and what came behind them.
+    fn take_run(&mut self, run: &mut Run<'_>, behind: Option<Item<'_>>) -> Result<(), IngestError> {
+        if run.records.is_empty() && behind.is_none() {
+            return Ok(());
+        }
         if !self.counter.has_news() {
             self.opened = instant();
         }
-        match item {
-            Item::Record { record, leader_epoch } => self.counter.take(&record, leader_epoch)?,
-            Item::End { offset } => self.counter.reach(offset)?,
-            Item::Broken { cause } => {
+        let taken = self.counter.take_all(&run.records);
+        run.records.clear();
+        taken?;
+        match behind {
+            Some(Item::End { offset }) => self.counter.reach(offset)?,
+            Some(Item::Broken { cause }) => {
                 return Err(IngestError::Broken { lane: self.counter.lane().to_string(), cause });
             }
+            Some(Item::Record { record, leader_epoch }) => self.counter.take(&record, leader_epoch)?,
+            None => {}
         }
         Ok(())
     }
@@ -444,8 +479,9 @@ impl Slot {
     /// The task takes one block at a time, so there is room.
     fn finish(&mut self) {
         let lane = self.counter.lane();
+        self.pace.reach(self.counter.next(), instant());
         let window = self.counter.window();
-        metrics::window(&lane.topic, lane.partition, window.keys(), window.bytes(), window.is_on_disk());
+        metrics::window(lane, window, self.pace.hours(window.width()));
         // Where the task has ended it has said why, and the session ends with it.
         let _ = self.blocks.try_send(self.counter.finish());
         self.publishing = Some(instant());

@@ -213,10 +213,10 @@ impl Batch {
 
     /// Visits each item with the lane that `find` knows its partition by. `find` is asked once for
     /// a run of items of one partition; what it doesn't know is passed over.
-    pub fn each<L: Copy>(
-        &self,
+    pub fn each<'b, L: Copy>(
+        &'b self,
         mut find: impl FnMut(&str, i32) -> Option<L>,
-        mut visit: impl FnMut(L, Item<'_>),
+        mut visit: impl FnMut(L, Item<'b>),
     ) {
         let mut last: Option<((usize, i32), &str, Option<L>)> = None;
         for message in self.0.messages() {

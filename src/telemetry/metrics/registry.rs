@@ -73,13 +73,19 @@ pub const METRICS: &[Metric] = &[
         "odometer_window_keys",
         Kind::Gauge,
         &["topic", "partition", "place"],
-        "Event keys in a lane's de-duplication window, in memory or on disk.",
+        "Event keys in a lane's de-duplication window, in memory or on disk; some may have left it already.",
     ),
     metric(
         "odometer_window_bytes",
         Kind::Gauge,
         &["topic", "partition", "place"],
         "Bytes of a lane's de-duplication window, in memory or on disk.",
+    ),
+    metric(
+        "odometer_window_hours",
+        Kind::Gauge,
+        &["topic", "partition"],
+        "How long a lane's de-duplication window lasts at the rate of the last five minutes, which is high while a backlog is read, in hours; odometer doctor warns below 24.",
     ),
     metric(
         "odometer_snapshot_load_seconds",

@@ -1,0 +1,100 @@
+use std::io;
+
+use super::budget::CacheFull;
+use super::cache::Cache;
+use super::extent::Extents;
+use super::run::Run;
+use super::table::{Last, Layout, Table};
+
+/// The keys of a window that begin with the same bits: the latest in memory, those before in runs on
+/// disk, each of which covers a range of offsets behind the one before it.
+pub(super) struct Shard {
+    pub table: Table,
+    /// From the oldest to the newest.
+    runs: Vec<Run>,
+}
+
+impl Shard {
+    pub fn new(layout: Layout) -> Self {
+        Self { table: Table::empty(layout), runs: Vec::new() }
+    }
+
+    /// Asks for what a look at the key needs first.
+    #[inline]
+    pub fn prefetch(&self, high: u64, low: u64) {
+        self.table.prefetch(high, low);
+        for run in &self.runs {
+            run.prefetch(low);
+        }
+    }
+
+    /// The key's last occurrence on disk; `None` where it is older than `oldest`.
+    #[inline]
+    pub fn find_in_runs(&self, high: u64, low: u64, oldest: i64) -> io::Result<Option<Last>> {
+        for run in self.runs.iter().rev().filter(|run| !run.is_older_than(oldest)) {
+            if let Some(last) = run.find(high, low)? {
+                return Ok(Some(last));
+            }
+        }
+        Ok(None)
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.table.bytes() + self.runs.iter().map(Run::memory_bytes).sum::<usize>()
+    }
+
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Forgets the runs that have left the window, and gives their disk back.
+    pub fn drop_old_runs(&mut self, oldest: i64) {
+        self.runs.retain(|run| !run.is_older_than(oldest));
+    }
+
+    /// Moves the table's keys to disk. What is kept of them in memory is less than the table was; on
+    /// an error nothing has changed.
+    pub fn spill(&mut self, oldest: i64, extents: &mut Extents, cache: &Cache) -> Result<(), CacheFull> {
+        let (entries, base) = self.table.sorted(oldest);
+        if !entries.is_empty() {
+            let run = Run::write(&entries, base, extents, cache)?;
+            self.runs.reserve_exact(1);
+            self.runs.push(run);
+        }
+        self.table = Table::empty(self.table.layout());
+        Ok(())
+    }
+
+    /// Merges the run `at` and the one behind it.
+    pub fn merge(
+        &mut self,
+        at: usize,
+        oldest: i64,
+        has_filter: bool,
+        extents: &mut Extents,
+        cache: &Cache,
+    ) -> Result<(), CacheFull> {
+        let merged = Run::merge(&self.runs[at], &self.runs[at + 1], oldest, has_filter, extents, cache)?;
+        self.runs.splice(at..at + 2, merged);
+        Ok(())
+    }
+
+    /// The first of the two neighbours among the runs that are smallest together, and how many keys
+    /// they hold at most.
+    pub fn smallest_neighbours(&self) -> Option<(usize, usize)> {
+        let entries = |at: usize| self.runs[at].entries() + self.runs[at + 1].entries();
+        let at = (0..self.runs.len().saturating_sub(1)).min_by_key(|at| entries(*at))?;
+        Some((at, entries(at)))
+    }
+
+    pub fn filter_bytes(&self) -> usize {
+        self.runs.iter().map(Run::filter_bytes).sum()
+    }
+
+    /// Drops the largest filter.
+    pub fn drop_filter(&mut self) {
+        if let Some(run) = self.runs.iter_mut().max_by_key(|run| run.filter_bytes()) {
+            run.drop_filter();
+        }
+    }
+}
