@@ -88,6 +88,15 @@ pub async fn take_over<S: Stores>(
                 ),
                 _ if !listed && end.is_none_or(|end| note.first == end) => {
                     if let Some(row) = store.prepared(note.block).await.map_err(failed)? {
+                        if !follows_its_tenure(&row, &rows) {
+                            tracing::error!(
+                                %lane,
+                                "block {} was committed, but the ledger has nothing that its owner listed \
+                                 before it: it has lost rows; the block's offsets are counted again",
+                                note.block
+                            );
+                            return Ok(TakeOver { tenure, rows });
+                        }
                         if !store.publish(&row, &tenure).await.map_err(failed)? {
                             return Err(TakeOverError::Overtaken { lane: lane.clone() });
                         }
@@ -105,6 +114,13 @@ pub async fn take_over<S: Stores>(
         }
         return Ok(TakeOver { tenure, rows });
     }
+}
+
+/// Whether the ledger has what the block's owner listed before it, if there was anything. An owner tells
+/// of a cut of the log first, in a row without offsets: where a ledger was restored without it, its
+/// next block would hide the cut.
+fn follows_its_tenure(block: &LedgerRow, rows: &[LedgerRow]) -> bool {
+    block.sequence == 0 || rows.iter().any(|row| (row.token, row.tenure) == (block.token, block.tenure))
 }
 
 /// The live block that the commit names, if it is of this lane. A roll or a recount that is not in

@@ -7,6 +7,7 @@ mod garbage;
 mod reading;
 mod schema;
 mod services;
+mod take_over;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
