@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use futures::future::join_all;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::process::run_service;
@@ -42,7 +42,6 @@ pub async fn start(
     }
     let Some(store) = open_store(context, &shutdown).await? else { return Ok(()) };
     let Some(accounts) = accounts::open(config, &shutdown).await? else { return Ok(()) };
-    accounts.load_directory().await.map_err(anyhow::Error::from)?;
     let payments =
         Payments::new(accounts.clone(), &config.payment_settings()?).map_err(anyhow::Error::from)?;
     let publisher = Publisher::new(topic.clone()).map_err(anyhow::Error::from)?;
@@ -55,6 +54,18 @@ pub async fn start(
         Biller::new(accounts.clone(), reading.deployments.clone(), config.price_book()?)
             .until(shutdown.clone()),
     );
+    // Other regions' figures are missing from the answers while they are away; this process does its
+    // work all the same.
+    let elsewhere = Readiness::default();
+    // Tasks of their own: at the start each has long work to do.
+    let mut tasks = JoinSet::new();
+    for (number, deployment) in reading.deployments.iter().enumerate() {
+        let readiness = if number == 0 { readiness } else { &elsewhere };
+        let check = readiness.check(&format!("usage-{}", deployment.region()));
+        tasks.spawn(follow(deployment.clone(), changes.clone(), check, shutdown.clone()));
+    }
+    // Usage is read meanwhile.
+    accounts.load_directory().await.map_err(anyhow::Error::from)?;
     let app = App::new(
         settings,
         snapshots.clone(),
@@ -66,14 +77,7 @@ pub async fn start(
     )
     .with_biller(biller.clone())
     .with_payments(payments.clone());
-    // Other regions' figures are missing from the answers while they are away; this process does its
-    // work all the same.
-    let elsewhere = Readiness::default();
-    let following = reading.deployments.iter().enumerate().map(|(number, deployment)| {
-        let readiness = if number == 0 { readiness } else { &elsewhere };
-        let check = readiness.check(&format!("usage-{}", deployment.region()));
-        follow(deployment.clone(), changes.clone(), check, shutdown.clone())
-    });
+    tasks.spawn(publisher.run(snapshots, shutdown.clone()));
     let local = reading.deployments[0].clone();
     // Half of the time to stop is for answers that are under way, the rest for what comes after.
     let drain = config.shutdown_timeout / 2;
@@ -85,11 +89,10 @@ pub async fn start(
             shutdown.clone(),
             drain
         ),
-        join_all(following),
+        tasks.join_all(),
         accounts.run(shutdown.clone()),
         biller.run(shutdown.clone()),
         payments.run(shutdown.clone()),
-        publisher.run(snapshots, shutdown.clone()),
         watch_partitions(local, topic.properties, shutdown.clone()),
     );
     accounts.close().await;

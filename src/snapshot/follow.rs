@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::changes::Changes;
@@ -16,7 +17,7 @@ use super::watermarks::Watermarks;
 use crate::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
 use crate::clock;
 use crate::month::Month;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::telemetry::ReadinessCheck;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -170,18 +171,12 @@ impl State {
         let store = &deployment.store;
         let ledger = LedgerView::of(store.counting_rows().await?);
         let rows = ledger.rows();
-        let table = Table::new(month);
-        for month in Table::months(month) {
-            let mut usage = store.usage_of(&rows, &month.hours())?;
-            while let Some(used) = usage.next().await? {
-                let amount = Amount::new(used.fold, used.value);
-                table.put(&used.organization, month, &used.region, &used.meter, amount);
-            }
-        }
-        let mut services = store.services_of(&rows)?;
-        while let Some((_, service)) = services.next().await? {
-            table.apply(&[], &[service]);
-        }
+        let table = Arc::new(Table::new(month));
+        // Side by side: what takes long is taking rows in.
+        let usage = spawn(load_usage(table.clone(), store.clone(), rows.clone()));
+        let services = spawn(load_services(table.clone(), store.clone(), rows.clone()));
+        usage.await?;
+        services.await?;
         let mut marks = Watermarks::default();
         deployment.read_watermarks(&ledger, &mut marks).await?;
         let standing = Standing::of(&ledger, &marks, &deployment.expected(), deployment.settings.acceptance);
@@ -192,7 +187,7 @@ impl State {
             "read usage into memory"
         );
         Ok(Self {
-            table: Arc::new(table),
+            table,
             progress: Progress::of(ledger.counting()),
             ledger,
             marks,
@@ -288,6 +283,36 @@ impl State {
         self.differs_since = None;
         tracing::error!(lane = %row.lane, first_offset = row.first_offset, error = %differs, "count a block as it is stored");
         Ok(())
+    }
+}
+
+/// What every organization used of the table's months.
+async fn load_usage(table: Arc<Table>, store: Store, rows: Vec<LedgerRow>) -> Result<(), StoreError> {
+    for month in Table::months(table.since()) {
+        let mut usage = store.usage_of(&rows, &month.hours())?;
+        while let Some(used) = usage.next().await? {
+            let amount = Amount::new(used.fold, used.value);
+            table.put(&used.organization, month, &used.region, &used.meter, amount);
+        }
+    }
+    Ok(())
+}
+
+async fn load_services(table: Arc<Table>, store: Store, rows: Vec<LedgerRow>) -> Result<(), StoreError> {
+    let mut services = store.services_of(&rows)?;
+    while let Some((_, service)) = services.next().await? {
+        table.apply_service(&service);
+    }
+    Ok(())
+}
+
+/// A task that ends with whoever waits for it; a panic in it is one there.
+async fn spawn<T: Send + 'static>(part: impl Future<Output = T> + Send + 'static) -> T {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(part);
+    match tasks.join_next().await.expect("one task was spawned") {
+        Ok(answer) => answer,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

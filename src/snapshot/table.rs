@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dashmap::{DashMap, DashSet};
+use hashbrown::DefaultHashBuilder;
 
 use super::register::{Catalog, ServiceCounts};
 use crate::aggregate::{CountRow, Fold, ServiceRow};
@@ -172,14 +173,14 @@ impl Organization {
 #[derive(Debug)]
 pub struct Table {
     since: Month,
-    organizations: DashMap<Arc<str>, Organization>,
+    organizations: DashMap<Arc<str>, Organization, DefaultHashBuilder>,
     /// Regions and meters are few and repeat in every entry: each is kept once.
-    names: DashSet<Arc<str>>,
+    names: DashSet<Arc<str>, DefaultHashBuilder>,
 }
 
 impl Table {
     pub fn new(since: Month) -> Self {
-        Self { since, organizations: DashMap::new(), names: DashSet::new() }
+        Self { since, organizations: DashMap::default(), names: DashSet::default() }
     }
 
     pub fn since(&self) -> Month {
@@ -203,6 +204,12 @@ impl Table {
     pub fn put(&self, organization: &str, month: Month, region: &str, meter: &str, amount: Amount) {
         let key = UsageKey { month, region: self.name(region), meter: self.name(meter) };
         self.organizations.entry(organization.into()).or_default().add(key, amount);
+    }
+
+    /// Adds what one event says of a service.
+    pub fn apply_service(&self, row: &ServiceRow) {
+        let region = self.name(&row.region);
+        self.organizations.entry(row.organization.as_str().into()).or_default().catalog.apply(&region, row);
     }
 
     /// Adds the rows of blocks, and returns the organizations whose figures changed, each once.
