@@ -122,7 +122,6 @@ impl Directory {
             }
             Err(error) => return Err(error),
         };
-        damaged.mended(Work::ReadAccount, organization);
         let sql = "SELECT id, organization, role, hash FROM api_keys WHERE organization = $1";
         let rows = database.fetch_all(sql, values![organization]).await?;
         let mut keys = Vec::with_capacity(rows.len());
@@ -144,6 +143,7 @@ impl Directory {
         }
         keys.into_iter().for_each(|key| self.put_key(key));
         self.accounts.insert(organization.to_owned(), Arc::new(account));
+        damaged.mended(Work::ReadAccount, organization);
         Ok(())
     }
 

@@ -13,8 +13,9 @@ use crate::month::Month;
 
 use super::closing::Closing;
 use super::error::{BillingResult, unreadable};
-use super::invoice::{Invoice, InvoiceState, LedgerEnd};
-use super::lifecycle::{Draft, Issue, Open, Settlement};
+use super::invoice::{Invoice, InvoiceState};
+use super::lifecycle::{Draft, Issue};
+use super::rows::{insert, invoice_row, issued_row};
 use super::unbilled::Unbilled;
 
 /// Organizations from the first to the last, both included, by id.
@@ -257,9 +258,8 @@ pub async fn replace_drafts(
         return Ok(());
     }
     change.delete_drafts(month, stretch).await?;
-    for draft in &drafts {
-        change.insert_invoice(draft.invoice(), None, None).await?;
-    }
+    let rows = drafts.iter().map(|draft| invoice_row(draft.invoice(), None, None));
+    insert(&mut change, rows.collect::<DatabaseResult<_>>()?).await?;
     change.commit(200, &()).await?;
     Ok(())
 }
@@ -282,7 +282,7 @@ pub async fn issue(
     let values = values![stretch.first.as_str(), stretch.last.as_str()];
     let mut credits = read_credits(&change.fetch_all(CREDITS, values).await?, unbilled)?;
     let mut numbers = Numbers::begin(&mut change, closing.closed_ms).await?;
-    let (mut issued, mut digests) = (0, Vec::new());
+    let (mut rows, mut digests) = (Vec::new(), Vec::new());
     let is_left = |draft: &Draft| {
         let organization = &draft.invoice().organization;
         !taken.contains(organization) && !unbilled.contains(organization)
@@ -294,9 +294,10 @@ pub async fn issue(
         let open = draft.open(issue);
         change.settle_credit(open.invoice(), credit).await?;
         digests.extend(open.invoice().digest.clone());
-        change.insert_issued(open, closing).await?;
-        issued += 1;
+        rows.push(issued_row(open, closing)?);
     }
+    let issued = rows.len();
+    insert(&mut change, rows).await?;
     if issued > 0 {
         numbers.store(&mut change).await?;
         let said = json!({ "month": closing.month, "last": numbers.current(), "digests": digests });
@@ -395,49 +396,6 @@ impl Change<'_> {
             let charge = draft.invoice().amount_due.to_string();
             self.execute(sql, values![organization, row.text(0)?, json, charge]).await?;
         }
-        Ok(())
-    }
-
-    async fn insert_issued(&mut self, open: Open, closing: &Closing) -> DatabaseResult<()> {
-        if open.is_settled() {
-            let settlement = Settlement { reference: None, at_ms: closing.closed_ms };
-            let paid = open.pay(&settlement);
-            return self.insert_invoice(paid.invoice(), Some(closing.sequence), Some(&settlement)).await;
-        }
-        self.insert_invoice(open.invoice(), Some(closing.sequence), None).await
-    }
-
-    async fn insert_invoice(
-        &mut self,
-        invoice: &Invoice,
-        closing: Option<i64>,
-        settlement: Option<&Settlement>,
-    ) -> DatabaseResult<()> {
-        // The ledger stands in the closing.
-        let content = Invoice { ledger: Vec::<LedgerEnd>::new(), ..invoice.clone() };
-        let json = serde_json::to_string(&content).map_err(|error| unreadable("write invoice", error))?;
-        self.execute(
-            "INSERT INTO invoices (organization, month, number, state, closing, content, currency, total,
-                 charge, issued_ms, due_ms, paid_ms, settlement, subtotal)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-            values![
-                invoice.organization.as_str(),
-                invoice.month.to_string(),
-                invoice.number.clone(),
-                invoice.state.as_str(),
-                closing,
-                json,
-                invoice.currency.as_str(),
-                invoice.total.to_string(),
-                invoice.amount_due.to_string(),
-                invoice.issued_at.map(|time| time.0),
-                invoice.due_at.map(|time| time.0),
-                settlement.map(|settlement| settlement.at_ms),
-                settlement.and_then(|settlement| settlement.reference.clone()),
-                invoice.subtotal.to_string()
-            ],
-        )
-        .await?;
         Ok(())
     }
 }

@@ -1,0 +1,92 @@
+//! Invoices as rows, written many at a time: a statement is a round trip to the database, and one for
+//! each of 100,000 invoices took Postgres longer than everything else.
+
+use std::sync::LazyLock;
+
+use crate::accounts::Change;
+use crate::accounts::database::{DatabaseResult, Value, values};
+
+use super::closing::Closing;
+use super::error::unreadable;
+use super::invoice::{Invoice, LedgerEnd};
+use super::lifecycle::{Open, Settlement};
+
+/// Values of one row.
+const COLUMNS: usize = 14;
+
+/// How many rows a statement has: few texts, which the databases prepare once each. 64 rows have 896
+/// values, of 32,766 that SQLite takes.
+const AT_ONCE: [usize; 3] = [64, 8, 1];
+
+static STATEMENTS: LazyLock<[&'static str; 3]> = LazyLock::new(|| AT_ONCE.map(statement));
+
+/// Of one of [`AT_ONCE`]: it lives as long as the process.
+fn statement(rows: usize) -> &'static str {
+    let row = |row: usize| {
+        let values: Vec<String> = (1..=COLUMNS).map(|value| format!("${}", row * COLUMNS + value)).collect();
+        format!("({})", values.join(", "))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    let sql = format!(
+        "INSERT INTO invoices (organization, month, number, state, closing, content, currency, total,
+             charge, issued_ms, due_ms, paid_ms, settlement, subtotal)
+         VALUES {}",
+        rows.join(", ")
+    );
+    sql.leak()
+}
+
+/// A row of [`insert`].
+pub type InvoiceRow = [Value; COLUMNS];
+
+/// Writes invoices that have no row yet.
+pub async fn insert(change: &mut Change<'_>, rows: Vec<InvoiceRow>) -> DatabaseResult<()> {
+    let mut rows = rows.into_iter();
+    for (size, sql) in AT_ONCE.into_iter().zip(*STATEMENTS) {
+        while rows.len() >= size {
+            let values: Vec<Value> = rows.by_ref().take(size).flatten().collect();
+            change.execute(sql, &values).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What was just issued: paid at once where there is nothing to pay.
+pub fn issued_row(open: Open, closing: &Closing) -> DatabaseResult<InvoiceRow> {
+    if open.is_settled() {
+        let settlement = Settlement { reference: None, at_ms: closing.closed_ms };
+        let paid = open.pay(&settlement);
+        return invoice_row(paid.invoice(), Some(closing.sequence), Some(&settlement));
+    }
+    invoice_row(open.invoice(), Some(closing.sequence), None)
+}
+
+pub fn invoice_row(
+    invoice: &Invoice,
+    closing: Option<i64>,
+    settlement: Option<&Settlement>,
+) -> DatabaseResult<InvoiceRow> {
+    // The ledger stands in the closing.
+    let content = Invoice { ledger: Vec::<LedgerEnd>::new(), ..invoice.clone() };
+    let json = serde_json::to_string(&content).map_err(|error| unreadable("write invoice", error))?;
+    let values: &[Value; COLUMNS] = values![
+        invoice.organization.as_str(),
+        invoice.month.to_string(),
+        invoice.number.clone(),
+        invoice.state.as_str(),
+        closing,
+        json,
+        invoice.currency.as_str(),
+        invoice.total.to_string(),
+        invoice.amount_due.to_string(),
+        invoice.issued_at.map(|time| time.0),
+        invoice.due_at.map(|time| time.0),
+        settlement.map(|settlement| settlement.at_ms),
+        settlement.and_then(|settlement| settlement.reference.clone()),
+        invoice.subtotal.to_string()
+    ];
+    Ok(values.clone())
+}
+
+#[cfg(test)]
+mod tests;
