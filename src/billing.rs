@@ -22,6 +22,7 @@ pub mod payment;
 mod price;
 mod reading;
 mod register;
+mod rows;
 mod tax;
 #[cfg(test)]
 mod tests;

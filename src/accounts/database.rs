@@ -1,6 +1,8 @@
 //! SQLite or Postgres behind one narrow door: the same statements, two kinds of value. Statements
 //! keep to what both databases share; both read `$1` placeholders.
 
+mod collation;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,6 +175,9 @@ impl Database {
         };
         let database = Self { pool, writer: Arc::default() };
         database.migrate().await?;
+        if let Pool::Postgres(pool) = &database.pool {
+            collation::order_by_bytes(pool, &tables()).await?;
+        }
         Ok(database)
     }
 
@@ -308,6 +313,13 @@ impl Transaction {
         }
         Ok(())
     }
+}
+
+/// The tables that migrations make.
+fn tables() -> Vec<String> {
+    let lines = MIGRATIONS.iter().flat_map(|migration| migration.sql.lines());
+    let made = lines.filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split_whitespace().next());
+    made.map(str::to_owned).collect()
 }
 
 async fn open_sqlite(url: &str, max_connections: u32) -> DatabaseResult<SqlitePool> {

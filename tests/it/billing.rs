@@ -4,6 +4,7 @@ mod command;
 mod damaged;
 mod estimates;
 mod oracle;
+mod order;
 mod quarter;
 mod regions;
 mod story;

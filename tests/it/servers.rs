@@ -48,7 +48,9 @@ pub async fn new_postgres_database(test: &str) -> String {
     let server = from_environment("POSTGRES_URL");
     let name = format!("it_{test}_{:016x}", rand::random::<u64>());
     let pool = sqlx::PgPool::connect(&server).await.expect("connect to POSTGRES_URL");
-    sqlx::query(&format!("CREATE DATABASE {name}")).execute(&pool).await.expect("create a database");
+    // Of a locale that orders texts otherwise than by their bytes, as many installations have.
+    let create = format!("CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'");
+    sqlx::query(&create).execute(&pool).await.expect("create a database");
     pool.close().await;
     let (base, _) = server.rsplit_once('/').expect("POSTGRES_URL names a database");
     format!("{base}/{name}")
