@@ -42,7 +42,7 @@ impl World {
             *counts.entry(*organization).or_default() += u128::from(*value);
             let event = ((u128::from(*organization) << 64) | u128::from(*value)) + 1;
             let place = u128::from(offset.unsigned_abs()) + 1;
-            digest = digest.wrapping_add(event.wrapping_mul(place).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            digest = digest.wrapping_add(mixed(event ^ (place << 96)));
         }
         let rows: Vec<CountRow> =
             counts.iter().map(|(organization, value)| count(*organization, *value)).collect();
@@ -81,6 +81,14 @@ impl World {
         }
         totals
     }
+}
+
+/// Like the product's digest, sums of which nobody hits by chance: a weighted sum of the values was
+/// equal for other values once.
+fn mixed(event: u128) -> u128 {
+    let once = (event ^ (event >> 67)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let twice = (once ^ (once >> 59)).wrapping_mul(0xc2b2_ae3d_27d4_eb4f_1656_67b1_9e37_79f9);
+    twice ^ (twice >> 64)
 }
 
 fn count(organization: u8, value: u128) -> CountRow {
