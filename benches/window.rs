@@ -1,7 +1,7 @@
 //! The window of de-duplication at 100 M ids: how fast it is when all of it is in memory, and when it
 //! has 1 GiB and the rest is on disk.
 //!
-//! `cargo bench --bench window`, about two minutes, 3 GiB of memory and 4 GB of disk in the folder for
+//! `cargo bench --bench window`, about three minutes, 3 GiB of memory and 4 GB of disk in the folder for
 //! temporary files; `-- --keys N --memory MIB` for others. What it measured, on which machine, is in
 //! docs/benchmarks.md.
 
@@ -25,7 +25,7 @@ fn main() {
     let keys = argument("--keys", 100_000_000);
     let memory = argument("--memory", 960);
     println!(
-        "{keys} ids, one in {DUPLICATE_EVERY} a duplicate of half a window before; filled, then a quarter more"
+        "{keys} ids, one in {DUPLICATE_EVERY} a duplicate of half a window before; filled, then an eighth more"
     );
     let all = measure("in memory", keys, keys * 30);
     let some = measure(&format!("{memory} MiB"), keys, memory << 20);
@@ -49,7 +49,7 @@ fn measure(name: &str, width: u64, memory: u64) -> f64 {
         }
     }
     let filled = started.elapsed();
-    for at in (width..width + width / 4).step_by(AT_ONCE as usize) {
+    for at in (width..width + width / 8).step_by(AT_ONCE as usize) {
         longest = longest.max(observe(&mut window, at, width));
     }
     let full = started.elapsed() - filled;
@@ -60,7 +60,7 @@ fn measure(name: &str, width: u64, memory: u64) -> f64 {
         "{name}: filled at {:.2} M/s (its first quarter {:.2}), full {:.2} M/s, longest of {AT_ONCE} {longest:.1?}",
         rate(width, filled) / million,
         rate(width / 4, first_quarter) / million,
-        rate(width / 4, full) / million,
+        rate(width / 8, full) / million,
     );
     println!(
         "  memory: {:.1} M keys, {} MiB with what belongs to the disk's; the process took {} MiB more",
@@ -69,7 +69,7 @@ fn measure(name: &str, width: u64, memory: u64) -> f64 {
         (resident() - before) >> 20
     );
     println!("  disk: {:.1} M keys, {} MiB", on_disk.keys as f64 / million, on_disk.bytes >> 20);
-    rate(width / 4, full)
+    rate(width / 8, full)
 }
 
 fn observe(window: &mut Window, from: u64, width: u64) -> Duration {
