@@ -1,10 +1,10 @@
 //! All accounts and keys in memory, for answers that may not wait for a database. It follows the
 //! account log: whatever changes an account appends there.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
 use tokio::sync::Mutex;
 use tokio::task::JoinError;
 
@@ -22,7 +22,7 @@ const BATCH: i64 = 10_000;
 
 #[derive(Debug, Default)]
 pub struct Directory {
-    accounts: DashMap<String, Arc<Account>>,
+    accounts: DashMap<String, Arc<Account>, DefaultHashBuilder>,
     keys: DashMap<String, StoredKey>,
     keys_by_organization: DashMap<String, Vec<String>>,
     /// The last log entry that is in here; whoever catches up holds it.
