@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -282,14 +283,16 @@ struct Running(Child);
 impl Running {
     fn start(command: &[String], output: Stdio, errors: Stdio) -> anyhow::Result<Self> {
         let (program, arguments) = command.split_first().context("no command")?;
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .with_context(|| format!("start {program}"))?;
-        Ok(Self(child))
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(output).stderr(errors);
+        // Where a signal ends this process, the child must not go on, nor take its time to end.
+        let end_with_parent = || match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        };
+        // SAFETY: between fork and exec nothing is done but that one system call.
+        unsafe { command.pre_exec(end_with_parent) };
+        Ok(Self(command.spawn().with_context(|| format!("start {program}"))?))
     }
 
     fn stop(&mut self) -> anyhow::Result<()> {

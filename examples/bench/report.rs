@@ -71,6 +71,12 @@ const CONTESTANTS: [(&str, &str); 5] = [
 ];
 const GOALS: [(&str, &str, &str); 4] =
     [("c", "a", "≥ 0.7, aim 0.85"), ("c", "b", "≥ 1.0"), ("c", "d", "≥ 3.5"), ("c", "e", "≥ 4")];
+/// What may not fall by too much from one case to another.
+const FALLS: [(&str, &str, &str); 2] =
+    [("1 M organizations", "1 k organizations", "> 0.5"), ("16 partitions", "1 partition", "≥ 0.9")];
+/// In this order they are told.
+const ABOUT: [&str; 10] =
+    ["date", "machine", "load", "sizes", "odometer", "rust", "librdkafka", "kafka", "java", "clickhouse"];
 /// A figure for each: its name, what it is about, and its cases in order, the base among them.
 const FIGURES: [(&str, &str, &[&str]); 4] = [
     (
@@ -167,9 +173,9 @@ impl Results {
     }
 
     fn print(&self) -> anyhow::Result<()> {
-        let about = self.about.as_object().context("read about")?;
-        println!("{}\n", about.values().filter_map(|value| value.as_str()).collect::<Vec<_>>().join(", "));
-        println!("Medians, with the least and the greatest of all rounds; CPU and memory are medians.\n");
+        let about = ABOUT.map(|name| self.about[name].as_str().unwrap_or(name));
+        println!("{}.\n", about.join(", "));
+        println!("The median of all rounds, in brackets the least and the greatest; all else are medians.\n");
         println!(
             "| case | contestant | events/s | MB/s | CPU µs an event: client | broker | ClickHouse \
              | memory of its own, MiB | in all, MiB | cores that others took |\n|---|---|---|---|---|---|---|---|---|---|"
@@ -189,13 +195,19 @@ impl Results {
         print_ratio("base: client CPU of (c) ÷ (a)", cpu, "≤ 2.0");
         let logs = Self::ratios(self.of("kafka-log", "c"), self.of("kafka-log", "a"), Run::megabytes);
         print_ratio("kafka-log: (c) ÷ (a) in MB/s", logs, "≥ 0.7");
+        let batch = Spread::of(self.of("batch", "c").map(Run::rate));
+        if let Some(rate) = batch {
+            println!("| batch: events/s of (c) | {} | ≥ 5 M |", rate.show(short_rate));
+        }
         for case in self.cases() {
-            let goal = match case {
-                "1 M organizations" => "> 0.5 of 1 k organizations",
-                "16 partitions" => "≥ 0.9 of 1 partition",
-                _ => "none",
-            };
-            print_ratio(&format!("(c): {case} ÷ base"), self.against_base(case), goal);
+            print_ratio(&format!("(c): {case} ÷ base"), self.against_base(case), "none");
+        }
+        for (first, second, goal) in FALLS {
+            let (first_rate, second_rate) = (self.against_base(first), self.against_base(second));
+            if let Some((first_rate, second_rate)) = first_rate.zip(second_rate) {
+                let ratio = first_rate.median / second_rate.median;
+                println!("| (c): {first} ÷ {second}, each of its base | {ratio:.2} | {goal} |");
+            }
         }
         self.print_visible()
     }
