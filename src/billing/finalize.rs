@@ -3,12 +3,12 @@
 
 use futures::TryStreamExt;
 
-use crate::accounts::Caller;
+use crate::accounts::{AccountError, Caller};
 use crate::month::Month;
 
 use super::biller::{Biller, Job, Made};
 use super::closing::{self, Closing};
-use super::error::BillingResult;
+use super::error::{BillingError, BillingResult};
 use super::lifecycle::Draft;
 use super::register;
 use super::unbilled::Unbilled;
@@ -107,7 +107,16 @@ impl Biller {
             if !is_asked_for || finalized.unbilled.contains(&organization) {
                 continue;
             }
-            let group = self.group(vec![organization]).await?;
+            let group = match self.group(vec![organization.clone()]).await {
+                Ok(group) => group,
+                // Taken out of the database since, by hand: there is nobody to bill.
+                Err(BillingError::Account(AccountError::OrganizationNotFound { .. })) => {
+                    tracing::warn!(organization, month = %closing.month, "left out of a bill, and gone since");
+                    closing::caught_up(&self.accounts, closing, &organization).await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             match group.accounts.is_empty() {
                 true => finalized.unbilled.extend(group.unbilled),
                 false => groups.push(group),

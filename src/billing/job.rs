@@ -31,19 +31,22 @@ impl Biller {
     /// Bills what becomes due until it is told to stop. Several processes may do it at once.
     pub async fn run(&self, stop: CancellationToken) {
         let mut wait = INTERVAL;
-        let mut failing = false;
+        // What is told once, until it is another.
+        let mut failure: Option<String> = None;
         let mut seen: Option<Instant> = None;
         loop {
             match self.step(&mut seen).await {
                 Ok(()) => {
-                    if std::mem::take(&mut failing) {
+                    if failure.take().is_some() {
                         tracing::info!("bill what is due: works again");
                     }
                     wait = INTERVAL;
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
+                    let text = error.to_string();
+                    if failure.as_ref() != Some(&text) {
                         tracing::warn!(%error, "bill what is due; trying again");
+                        failure = Some(text);
                     }
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }

@@ -142,24 +142,26 @@ pub async fn invoiced_before(
     let values = values![stretch.first.as_str(), stretch.last.as_str(), sequence];
     database
         .for_each(sql, values, |row| {
-            let (organization, number) = (row.text(0)?, row.text(1)?);
+            let organization = row.text(0)?;
             if !concerns(organization) {
                 return Ok(());
             }
-            match serde_json::from_str::<Invoice>(row.text(2)?) {
-                Ok(invoice) => {
-                    let earlier = Earlier { is_void: row.flag(3)?, invoice };
-                    invoices.entry(organization.to_owned()).or_default().push(earlier);
-                }
-                Err(error) => {
-                    unbilled.add(organization, &unreadable(format!("invoice {number}"), error));
-                }
+            match read_earlier(&row) {
+                Ok(earlier) => invoices.entry(organization.to_owned()).or_default().push(earlier),
+                Err(error) if error.is_unreadable() => unbilled.add(organization, &error),
+                Err(error) => return Err(error),
             }
             Ok(())
         })
         .await?;
     invoices.retain(|organization, _| !unbilled.contains(organization));
     Ok(invoices)
+}
+
+fn read_earlier(row: &Row) -> DatabaseResult<Earlier> {
+    let invoice = serde_json::from_str(row.text(2)?)
+        .map_err(|error| unreadable(format!("invoice {}", row.text(1).unwrap_or("?")), error))?;
+    Ok(Earlier { is_void: row.flag(3)?, invoice })
 }
 
 /// The organizations of which an invoice was voided between a closing and the one before it.
@@ -234,9 +236,10 @@ const CREDITS: &str =
 fn read_credits(rows: &[Row], unbilled: &mut Unbilled) -> DatabaseResult<HashMap<String, Decimal>> {
     let mut credits = HashMap::new();
     for row in rows {
-        match read_decimal(row.text(1)?) {
+        match row.text(1).and_then(read_decimal) {
             Ok(credit) => drop(credits.insert(row.text(0)?.to_owned(), credit)),
-            Err(error) => unbilled.add(row.text(0)?, &error),
+            Err(error) if error.is_unreadable() => unbilled.add(row.text(0)?, &error),
+            Err(error) => return Err(error),
         }
     }
     Ok(credits)

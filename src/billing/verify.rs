@@ -51,7 +51,7 @@ impl Biller {
         let account = self.accounts.stored_account(&stored.organization).await?;
         let mut payer = Payer { regions: stored.regions, ..Payer::from(&account) };
         // What was made before home regions were kept went by the order of the regions.
-        payer.home = stored.tax_region.clone().or(payer.home);
+        payer.home = stored.tax_region.clone();
         let organization = stored.organization.clone();
         let stretch = Stretch { first: organization.clone(), last: organization };
         let job = Job { month: closing.month, version: &closing.version, ledgers: &ledgers, late: &late };
