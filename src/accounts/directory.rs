@@ -116,8 +116,8 @@ impl Directory {
             Ok(None) => return Ok(()),
             // What it was before entitles it to nothing now.
             Err(error) if error.is_unreadable() => {
-                self.accounts.remove(organization);
                 damaged.note(Work::ReadAccount, organization, &error.into());
+                self.accounts.remove(organization);
                 return Ok(());
             }
             Err(error) => return Err(error),

@@ -175,8 +175,7 @@ impl State {
         // Side by side: what takes long is taking rows in.
         let usage = spawn(load_usage(table.clone(), store.clone(), rows.clone()));
         let services = spawn(load_services(table.clone(), store.clone(), rows.clone()));
-        usage.await?;
-        services.await?;
+        tokio::try_join!(usage, services)?;
         let mut marks = Watermarks::default();
         deployment.read_watermarks(&ledger, &mut marks).await?;
         let standing = Standing::of(&ledger, &marks, &deployment.expected(), deployment.settings.acceptance);

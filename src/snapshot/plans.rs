@@ -45,6 +45,11 @@ impl Snapshots {
     pub(super) fn account_in_memory(&self, organization: &str) -> Option<Arc<Account>> {
         self.plans()?.accounts.directory()?.get(organization)
     }
+
+    /// Whether the organization has an account that can't be read.
+    pub(super) fn is_damaged(&self, organization: &str) -> bool {
+        self.plans().is_some_and(|plans| plans.accounts.damaged().holds(organization))
+    }
 }
 
 /// The instant that a month's answer speaks of: now, or the last one of a past month.

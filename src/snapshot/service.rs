@@ -114,6 +114,10 @@ impl Snapshots {
     pub fn current(&self, organization: &Arc<str>) -> Option<Usage> {
         let month = self.current_month();
         let account = self.account_in_memory(organization);
+        // Without its account it would look like one that nothing limits.
+        if self.is_damaged(organization) {
+            return None;
+        }
         let joined = self.figures_in_memory(organization, month, account.is_some())?;
         let cost = match &account {
             Some(account) => self.cost_in_memory(account, month, &joined.figures.totals)?,

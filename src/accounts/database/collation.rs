@@ -15,7 +15,8 @@ const CHANGES: &str = r#"
     INNER JOIN pg_class AS tables ON tables.oid = columns.attrelid
     INNER JOIN pg_collation AS collations ON collations.oid = columns.attcollation
     INNER JOIN pg_database AS databases ON databases.datname = current_database()
-    WHERE tables.relnamespace = current_schema()::regnamespace AND tables.relname = ANY($1)
+    WHERE tables.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+        AND tables.relname = ANY($1)
         AND columns.attnum > 0 AND NOT columns.attisdropped AND collations.collname = 'default'
         AND (databases.datcollate NOT IN ('C', 'POSIX', 'C.UTF-8', 'C.utf8')
             OR COALESCE(to_jsonb(databases) ->> 'datlocprovider', 'c') <> 'c')
