@@ -83,10 +83,15 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
         for range in roll::plan(&self.rows, &closed) {
             self.check_held()?;
             let covered = self.rows[range.clone()].to_vec();
-            let (sequence, id) = (self.take_sequence(), self.take_block_id());
-            let mut row = roll::row(&covered, &self.tenure, sequence, id);
+            // Its number is taken once it is inserted: what a tenure lists begins with 0 and has no gap,
+            // by which the next owner sees whether the ledger lacks anything.
+            let id = self.take_block_id();
+            let mut row = roll::row(&covered, &self.tenure, self.sequence, id);
             match self.store.insert_roll(&row, &covered).await {
-                Ok(quantity) => row.quantity = quantity,
+                Ok(quantity) => {
+                    row.quantity = quantity;
+                    self.sequence += 1;
+                }
                 Err(error) => {
                     let (first, next) = (row.first_offset, row.next_offset);
                     tracing::warn!("roll up offsets [{first}, {next}) of {}: {error}", self.tenure.lane);

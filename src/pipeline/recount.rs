@@ -147,12 +147,12 @@ impl<L: Log> Recounter<'_, L> {
 
     /// Whether the log still holds the last record that the row counted. A recount doesn't know.
     fn is_as_counted(&self, row: &LedgerRow, cut: i64) -> Result<bool, RecountError> {
-        if row.leader_epoch < 0 {
-            return Ok(false);
-        }
         let log_start = self.log.start()?;
         if row.next_offset <= log_start {
             return Err(RecountError::CutGone { cut, log_start });
+        }
+        if row.leader_epoch < 0 {
+            return Ok(false);
         }
         let from = row.next_offset.saturating_sub(EPOCH_REACH).max(row.first_offset);
         Ok(self.log.last_epoch(from..row.next_offset)? == row.leader_epoch)
