@@ -23,6 +23,6 @@ mod sync {
 }
 
 pub use budget::{Budget, CacheFull};
-pub use cache::{Cache, CacheSettings};
+pub use cache::{Cache, CacheSettings, Expected};
 pub use journal::{Frame, Journal};
 pub use window::{Held, Occurrence, Verdict, Window};

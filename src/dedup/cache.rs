@@ -19,6 +19,8 @@ struct Inner {
     disk: Budget,
     /// How many windows share the memory.
     windows: AtomicU64,
+    /// How many are about to.
+    expected: AtomicU64,
     /// Held while the process lives, so that no other uses the folder.
     _lock: File,
 }
@@ -46,8 +48,9 @@ impl Cache {
                 Ok(()) => {
                     let memory = Budget::new(settings.memory);
                     let disk = Budget::new(settings.budget);
-                    let windows = AtomicU64::new(0);
-                    return Ok(Self { inner: Arc::new(Inner { dir, memory, disk, windows, _lock: lock }) });
+                    let (windows, expected) = (AtomicU64::new(0), AtomicU64::new(0));
+                    let inner = Inner { dir, memory, disk, windows, expected, _lock: lock };
+                    return Ok(Self { inner: Arc::new(inner) });
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -74,9 +77,29 @@ impl Cache {
         Member { cache: self.clone() }
     }
 
+    /// Says how many windows are about to be made, so that none of them, nor of those there are, takes
+    /// as its share what the others will need.
+    pub fn expect(&self, windows: usize) -> Expected {
+        let windows = windows as u64;
+        self.inner.expected.fetch_add(windows, Ordering::Relaxed);
+        Expected { cache: self.clone(), left: AtomicU64::new(windows) }
+    }
+
+    fn expected(&self) -> u64 {
+        self.inner.expected.load(Ordering::Relaxed)
+    }
+
     /// The memory that each window may hold when all of them want more than there is.
     fn fair_share(&self) -> u64 {
-        self.memory().limit() / self.inner.windows.load(Ordering::Relaxed).max(1)
+        let windows = self.inner.windows.load(Ordering::Relaxed) + self.expected();
+        self.memory().limit() / windows.max(1)
+    }
+
+    /// The memory that a window may hold while it is filled: nothing is given back meanwhile, so it
+    /// takes no more than its share of what windows don't leave to newcomers.
+    pub(super) fn filling_bound(&self) -> u64 {
+        let share = self.fair_share();
+        share - share / RESERVED_PART
     }
 
     /// Up to which part of the memory a window that holds `own` bytes then may take it. The last
@@ -93,10 +116,11 @@ impl Cache {
     }
 
     /// Whether a window that holds `own` bytes of memory must give some back: it holds more than its
-    /// share, and others may want it.
+    /// share, and others want it, or are about to.
     pub(super) fn holds_too_much(&self, own: u64) -> bool {
-        let limit = self.memory().limit();
-        own > self.fair_share() && self.memory().used() > limit - limit / LENT_PART
+        let (limit, share) = (self.memory().limit(), self.fair_share());
+        let wanted = self.memory().used().saturating_add(share * self.expected());
+        own > share && wanted > limit - limit / LENT_PART
     }
 }
 
@@ -115,5 +139,32 @@ pub(super) struct Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.cache.inner.windows.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Windows that are about to be made; those that were not, when it is dropped, are expected no more.
+#[derive(Debug)]
+pub struct Expected {
+    cache: Cache,
+    left: AtomicU64,
+}
+
+impl Expected {
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// One of them is there.
+    pub(super) fn arrive(&self) {
+        let less = |left: u64| left.checked_sub(1);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+            self.cache.inner.expected.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.cache.inner.expected.fetch_sub(*self.left.get_mut(), Ordering::Relaxed);
     }
 }

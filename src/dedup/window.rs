@@ -1,5 +1,5 @@
 use super::budget::{CacheFull, Share};
-use super::cache::{Cache, Member};
+use super::cache::{Cache, Expected, Member};
 use super::extent::Extents;
 use super::run::{Run, memory_for};
 use super::shard::Shard;
@@ -28,6 +28,8 @@ pub struct Window {
     /// Of the cache's memory, for all tables, fences and filters.
     memory: Share,
     member: Member,
+    /// It is being made from what was counted before, and takes no more than its share.
+    is_filling: bool,
     /// Some runs have none any more.
     is_without_filter: bool,
 }
@@ -77,6 +79,8 @@ const LEAST_SHARD_KEYS: u64 = 1 << 8;
 const MOST_SHARDS: u64 = 1 << 12;
 /// A key that is new is looked for in one line of each run's filter.
 const MOST_RUNS: usize = 8;
+/// Keys that are looked for at once where nobody asks for a verdict.
+const REMEMBERED_AT_ONCE: usize = 32;
 /// Of the memory that a window holds, filters may be 3 of 4 parts.
 const MOST_FILTER_QUARTERS: (u64, u64) = (3, 4);
 
@@ -86,6 +90,20 @@ impl Window {
         let by_memory = (cache.memory().limit() / SHARD_BYTES).min(width / LEAST_SHARD_KEYS);
         let shards = by_memory.max(width / SHARD_KEYS).clamp(1, MOST_SHARDS);
         Self::with_shards(shards.next_power_of_two().ilog2(), MOST_RUNS, width, base, cache)
+    }
+
+    /// One of the windows that are expected: until [`Self::end_filling`] it holds no more memory than
+    /// its share, so that there is room for the others.
+    pub fn begin(width: u64, base: i64, expected: &Expected) -> Result<Self, CacheFull> {
+        let mut window = Self::new(width, base, expected.cache())?;
+        expected.arrive();
+        window.is_filling = true;
+        Ok(window)
+    }
+
+    /// Everything that was counted before is in it.
+    pub fn end_filling(&mut self) {
+        self.is_filling = false;
     }
 
     fn with_shards(
@@ -110,12 +128,22 @@ impl Window {
             most_runs,
             memory,
             member,
+            is_filling: false,
             is_without_filter: false,
         })
     }
 
     fn shard(&self, high: u64) -> usize {
         if self.shard_bits == 0 { 0 } else { (high >> (64 - self.shard_bits)) as usize }
+    }
+
+    /// Remembers occurrences that were judged before.
+    pub fn remember(&mut self, occurrences: &[Occurrence]) -> Result<(), CacheFull> {
+        for together in occurrences.chunks(REMEMBERED_AT_ONCE) {
+            together.iter().for_each(|at| self.prefetch(at.key));
+            together.iter().try_for_each(|at| self.observe(*at).map(drop))?;
+        }
+        Ok(())
     }
 
     /// Asks for the memory that a look at `key` needs. Whoever has several keys asks for all of them
@@ -187,6 +215,9 @@ impl Window {
     /// `false` where the other windows must be left so much.
     fn grow_memory(&mut self, more: u64) -> bool {
         let bytes = self.memory.bytes() + more;
+        if self.is_filling && bytes > self.member.cache.filling_bound() {
+            return false;
+        }
         self.memory.resize_below(bytes, self.member.cache.memory_bound(bytes))
     }
 
@@ -276,14 +307,17 @@ impl Window {
     }
 
     /// Gives memory back that other lanes need more, a step at a time. To be called again and again,
-    /// also where nothing is to be observed.
-    pub fn give_back(&mut self) {
-        if self.member.cache.holds_too_much(self.memory.bytes())
-            && let Err(error) = self.spill(self.latest - self.width)
-        {
+    /// also where nothing is to be observed; `false` where it has none to give.
+    pub fn give_back(&mut self) -> bool {
+        if !self.member.cache.holds_too_much(self.memory.bytes()) {
+            return false;
+        }
+        let given = self.spill(self.latest - self.width);
+        if let Err(error) = &given {
             // The lane that needs it waits until there is room.
             tracing::debug!("{error}; a window gives no memory back");
         }
+        given.is_ok()
     }
 
     /// W, in offsets.

@@ -4,15 +4,19 @@ use super::counter::Start as CounterStart;
 use super::rebuild::{Rebuild, known_rules};
 use super::{IngestError, LaneCounter};
 use crate::aggregate::{BlockKind, LedgerRow};
-use crate::dedup::{Cache, Journal, Window};
+use crate::dedup::{Expected, Journal, Window};
 use crate::event::{Lane, Rules, RulesHash};
 use crate::flush::{FinishedBlock, Stores, TakeOver, TakeOverError, take_over};
 use crate::source::{Committed, Start};
 
+#[cfg(test)]
+mod tests;
+
 /// What a lane is begun with, whoever keeps the log, the group and the store.
 pub struct Beginner<'a, S> {
     pub store: &'a S,
-    pub cache: &'a Cache,
+    /// Their windows, the lane's among them.
+    pub expected: &'a Expected,
     pub group: &'a str,
     pub rules: &'a Rules,
     pub start: Start,
@@ -105,14 +109,14 @@ impl<S: Stores> Beginner<'_, S> {
         let first_counted = taken.rows.first().map_or(end, |row| row.first_offset);
         let needed_from = end.saturating_sub(width).max(first_counted);
         let covered_end = taken.end().unwrap_or(end);
-        let mut window = Window::new(self.rules.dedup_window, needed_from, self.cache)?;
+        let mut window = Window::begin(self.rules.dedup_window, needed_from, self.expected)?;
         let mut reached = needed_from;
         if let Some(open) = journal {
             match replay(open, &mut window, &taken.rows, needed_from, covered_end)? {
                 Ok(offset) => reached = offset,
                 Err(error) => {
                     tracing::warn!(lane = %state.lane, "read journal: {error}; the window is read from the log");
-                    window = Window::new(self.rules.dedup_window, needed_from, self.cache)?;
+                    window = Window::begin(self.rules.dedup_window, needed_from, self.expected)?;
                     *journal = None;
                 }
             }
@@ -135,7 +139,7 @@ impl<S: Stores> Beginner<'_, S> {
     }
 
     fn open_journal(&self, lane: &Lane) -> Option<Journal> {
-        Journal::open(self.cache, lane)
+        Journal::open(self.expected.cache(), lane)
             .inspect_err(|error| {
                 tracing::warn!(%lane, "open journal: {error}; every start reads the window from the log");
             })
@@ -172,10 +176,9 @@ fn replay(
         end,
         |frame| is_covered_by(rows, frame.first, frame.next, frame.rules),
         |frame| {
-            for at in frame.occurrences.into_iter().filter(|at| at.offset >= from) {
-                if full.is_none() {
-                    full = window.observe(at).err();
-                }
+            let older = frame.occurrences.partition_point(|at| at.offset < from);
+            if full.is_none() {
+                full = window.remember(&frame.occurrences[older..]).err();
             }
         },
     );

@@ -155,8 +155,9 @@ impl LaneCounter {
     }
 
     /// A window gives memory back that other lanes need, also where the lane has no records.
-    pub fn give_back(&mut self) {
-        self.window.give_back();
+    /// `false` where it has none to give.
+    pub fn give_back(&mut self) -> bool {
+        self.window.give_back()
     }
 
     /// Everything below `offset` that may be read was read: what is missing are control records.
@@ -172,6 +173,7 @@ impl LaneCounter {
 
     /// The log was read up to the ledger's end: the window is whole, counting begins.
     fn pass_end(&mut self) {
+        self.window.end_filling();
         if self.rebuild.take().is_some() {
             tracing::info!(lane = %self.lane, at = self.first, "read window again");
         }

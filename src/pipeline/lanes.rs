@@ -7,7 +7,7 @@ use super::beginning::{Beginner, LaneState};
 use super::lane_task::{LanePublisher, LaneTask, Recounts};
 use super::{IngestError, LaneCounter, Settings};
 use crate::clock::Clock;
-use crate::dedup::Cache;
+use crate::dedup::Expected;
 use crate::event::Lane;
 use crate::flush::Publisher;
 use crate::source::{Client, Committed, DeadLetters, Fence, KafkaError, TopicDescription};
@@ -20,7 +20,8 @@ pub struct Grounds<'a> {
     pub fence: &'a Arc<Fence>,
     pub store: &'a Store,
     pub letters: &'a DeadLetters,
-    pub cache: &'a Cache,
+    /// The windows of all lanes that are begun with them.
+    pub expected: &'a Expected,
     pub clock: &'a Clock,
 }
 
@@ -50,7 +51,7 @@ impl Grounds<'_> {
         let (committed, log_start, log_end) = self.look(&lane).await?;
         let beginner = Beginner {
             store: self.store,
-            cache: self.cache,
+            expected: self.expected,
             group: &self.settings.kafka.group,
             rules,
             start: self.settings.kafka.start,
@@ -85,7 +86,7 @@ impl Grounds<'_> {
                 watermarks: self.client.watermarks(),
                 rules: rules.clone(),
                 store: self.store.clone(),
-                cache: self.cache.clone(),
+                cache: self.expected.cache().clone(),
             },
         };
         Ok(ReadyLane { counter: begun.counter, task, read_from: begun.read_from, recounts })

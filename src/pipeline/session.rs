@@ -15,7 +15,7 @@ use super::waiting::WaitingLanes;
 use super::watch::{self, HeldLanes};
 use super::{IngestError, LaneCounter, Settings, metrics};
 use crate::clock::{Clock, instant};
-use crate::dedup::Cache;
+use crate::dedup::{Cache, Expected};
 use crate::event::{Lane, Record};
 use crate::flush::FinishedBlock;
 use crate::source::{Batch, Client, DeadLetters, Fence, Item, Rebalance, TopicDescription};
@@ -154,9 +154,6 @@ impl Running<'_> {
         for slot in self.slots.iter_mut().flatten() {
             slot.counter.give_back();
         }
-        if self.session.waiting.end_due() {
-            return Err(IngestError::TryAgain);
-        }
         self.finish_due();
         self.show_health();
         if self.has_room() {
@@ -167,7 +164,7 @@ impl Running<'_> {
                 self.rebalance(rebalance)?;
             }
         }
-        Ok(())
+        if self.session.waiting.end_due() { Err(IngestError::TryAgain) } else { Ok(()) }
     }
 
     fn hear_tasks(&mut self) -> Result<(), IngestError> {
@@ -276,6 +273,7 @@ impl Running<'_> {
         if let Some(cause) = batch.fatal_error() {
             return Err(IngestError::Group { cause });
         }
+        self.session.waiting.read();
         let started = instant();
         let (slots, by_partition) = (&mut self.slots, &self.by_partition);
         let mut failure = None;
@@ -333,6 +331,7 @@ impl Running<'_> {
         }
         // The group's view and ours must agree, so those that wait are assigned too; nobody reads them.
         offsets.extend(waiting.iter().map(|(topic, partition)| (topic.clone(), *partition, Client::LOG_END)));
+        self.session.waiting.begun(lanes.len());
         self.client.assign(&offsets)?;
         if !waiting.is_empty() {
             self.client.pause(&waiting, true)?;
@@ -347,11 +346,16 @@ impl Running<'_> {
 
     /// Takes the lanes over, several at a time; each goes to the next free slot, in order.
     fn begin(
-        &self,
+        &mut self,
         lanes: &[(String, i32)],
         described: &[TopicDescription],
     ) -> Result<Vec<ReadyLane>, IngestError> {
-        let grounds = self.grounds();
+        let expected = self.session.cache.expect(lanes.len());
+        // Nobody gives memory back while lanes are begun.
+        for slot in self.slots.iter_mut().flatten() {
+            while slot.counter.give_back() {}
+        }
+        let grounds = self.grounds(&expected);
         let begin = async |(index, (topic, partition)): (usize, &(String, i32))| {
             let description = described.iter().find(|described| described.name == *topic);
             let description =
@@ -367,14 +371,14 @@ impl Running<'_> {
         self.session.runtime.block_on(shutdown.run_until_cancelled(all)).unwrap_or(Err(IngestError::Stopping))
     }
 
-    fn grounds(&self) -> Grounds<'_> {
+    fn grounds<'a>(&'a self, expected: &'a Expected) -> Grounds<'a> {
         Grounds {
             settings: &self.session.settings,
             client: &self.client,
             fence: &self.fence,
             store: &self.session.store,
             letters: &self.session.letters,
-            cache: &self.session.cache,
+            expected,
             clock: &self.session.clock,
         }
     }

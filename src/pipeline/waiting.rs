@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,11 @@ use crate::dedup::CacheFull;
 /// Lanes (topic, partition) that wait for room in the cache, while the others of their session are
 /// counted: the session holds them, but doesn't read them.
 #[derive(Debug, Default)]
-pub struct WaitingLanes(RefCell<HashMap<(String, i32), Waiting>>);
+pub struct WaitingLanes {
+    lanes: RefCell<HashMap<(String, i32), Waiting>>,
+    /// The others were begun, and nothing was read since.
+    is_unread: Cell<bool>,
+}
 
 #[derive(Debug)]
 struct Waiting {
@@ -23,25 +27,41 @@ impl WaitingLanes {
     pub fn add(&self, topic: &str, partition: i32, full: &CacheFull) {
         let why = format!("{topic}[{partition}] waits: {full}");
         let waiting = Waiting { until: instant() + TRIED_AGAIN_AFTER, why };
-        self.0.borrow_mut().insert((topic.to_owned(), partition), waiting);
+        self.lanes.borrow_mut().insert((topic.to_owned(), partition), waiting);
     }
 
     pub fn holds(&self, lane: &(String, i32)) -> bool {
-        self.0.borrow().contains_key(lane)
+        self.lanes.borrow().contains_key(lane)
     }
 
     pub fn remove(&self, lane: &(String, i32)) {
-        self.0.borrow_mut().remove(lane);
+        self.lanes.borrow_mut().remove(lane);
     }
 
     /// Why one of them waits.
     pub fn reason(&self) -> Option<String> {
-        self.0.borrow().values().next().map(|waiting| waiting.why.clone())
+        self.lanes.borrow().values().next().map(|waiting| waiting.why.clone())
+    }
+
+    /// So many others were begun, which may have taken long: they are read for a while before the
+    /// session ends, or sessions would follow one another and nothing be counted.
+    pub fn begun(&self, others: usize) {
+        let until = instant() + TRIED_AGAIN_AFTER;
+        self.is_unread.set(others > 0);
+        self.lanes.borrow_mut().values_mut().for_each(|waiting| waiting.until = until);
+    }
+
+    /// One of the others was read.
+    pub fn read(&self) {
+        self.is_unread.set(false);
     }
 
     /// Forgets the lanes that have waited long enough; `true` where there are some.
     pub fn end_due(&self) -> bool {
-        let mut lanes = self.0.borrow_mut();
+        if self.is_unread.get() {
+            return false;
+        }
+        let mut lanes = self.lanes.borrow_mut();
         let (before, now) = (lanes.len(), instant());
         lanes.retain(|_, waiting| now < waiting.until);
         lanes.len() < before

@@ -236,8 +236,9 @@ impl Session {
             (state.chance.id(), self.variants[topic].rules(), partitions)
         };
         let store = SimStore { world: self.world.clone() };
+        let expected = self.cache.expect(1);
         let beginner =
-            Beginner { store: &store, cache: &self.cache, group: GROUP, rules: &rules, start: self.start };
+            Beginner { store: &store, expected: &expected, group: GROUP, rules: &rules, start: self.start };
         let state = LaneState { lane: lane.clone(), partitions, committed, log_start, log_end };
         let begun = beginner.begin(&state, tenure_id).await.map_err(|error| error.to_string())?;
         let read_from = begun.read_from;

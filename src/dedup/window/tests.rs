@@ -292,3 +292,27 @@ fn the_number_of_shards_follows_memory_and_width() {
         assert_eq!(Window::new(width, 0, &cache).unwrap().shards.len(), shards, "{memory} {width}");
     }
 }
+
+/// A window that is alone and stands still makes room for those that are expected, before they come.
+#[test]
+fn a_window_gives_back_what_those_that_are_expected_need() {
+    let (_dir, cache) = cache(256 << 10, ROOM);
+    let mut first = Window::with_shards(3, 8, 1 << 20, 0, &cache).unwrap();
+    for number in 0..7_000 {
+        let at = Occurrence { offset: 0, key: key(number), content: 0 };
+        assert_eq!(first.observe(at).unwrap(), Verdict::New);
+    }
+    let alone = first.in_memory().bytes;
+    assert!(!first.give_back(), "{alone}: nobody wants it");
+    let expected = cache.expect(3);
+    while first.give_back() {}
+    let shared = first.in_memory().bytes;
+    assert!(alone > 128 << 10 && shared <= 64 << 10, "{alone}, then {shared}");
+
+    let one = Window::begin(1 << 20, 0, &expected).unwrap();
+    assert_eq!(cache.filling_bound(), 60 << 10, "one has come, two are expected");
+    drop(expected);
+    assert_eq!(cache.filling_bound(), 120 << 10, "no more will come");
+    drop((first, one));
+    assert_eq!(cache.filling_bound(), 240 << 10);
+}
