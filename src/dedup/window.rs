@@ -30,7 +30,9 @@ pub struct Window {
     member: Member,
     /// It is being made from what was counted before, and takes no more than its share.
     is_filling: bool,
-    /// Some runs have none any more.
+    /// The shard whose old runs are looked for next where nothing else happens.
+    turn: usize,
+    /// Some runs have no filter any more.
     is_without_filter: bool,
 }
 
@@ -129,6 +131,7 @@ impl Window {
             memory,
             member,
             is_filling: false,
+            turn: 0,
             is_without_filter: false,
         })
     }
@@ -192,6 +195,7 @@ impl Window {
 
     /// Makes room for a key in a shard's table: by what has left the window, by memory, by disk.
     fn make_room(&mut self, number: usize, oldest: i64) -> Result<(), CacheFull> {
+        self.drop_old_runs(number, oldest);
         loop {
             let table = &mut self.shards[number].table;
             if table.sweep(oldest) {
@@ -206,7 +210,7 @@ impl Window {
                 self.memory.resize(kept + bytes as u64 - before);
                 return Ok(());
             }
-            if !self.drop_filter()? {
+            if !self.drop_filter(oldest) {
                 self.spill(oldest)?;
             }
         }
@@ -228,18 +232,10 @@ impl Window {
             return Err(memory_full(&self.member.cache));
         };
         let cache = self.member.cache.clone();
-        self.change(number, |shard, extents| {
-            shard.drop_old_runs(oldest);
-            shard.spill(oldest, extents, &cache)
-        })
-        .or_else(|_| {
+        self.drop_old_runs(number, oldest);
+        self.change(number, |shard, extents| shard.spill(oldest, extents, &cache)).or_else(|_| {
             // What has left the window in other shards may be the room that is missing.
-            for number in 0..self.shards.len() {
-                self.change(number, |shard, _| {
-                    shard.drop_old_runs(oldest);
-                    Ok(())
-                })?;
-            }
+            self.drop_all_old_runs(oldest);
             self.change(number, |shard, extents| shard.spill(oldest, extents, &cache))
         })?;
         self.merge(number, oldest);
@@ -248,11 +244,13 @@ impl Window {
 
     /// Where filters are most of what the window holds in memory, drops the largest: tables need room
     /// too, and a run without a filter is only slower.
-    fn drop_filter(&mut self) -> Result<bool, CacheFull> {
-        let filters = |shard: &Shard| shard.filter_bytes() as u64;
-        let total: u64 = self.shards.iter().map(filters).sum();
-        if total <= self.memory.bytes() / MOST_FILTER_QUARTERS.1 * MOST_FILTER_QUARTERS.0 {
-            return Ok(false);
+    fn drop_filter(&mut self, oldest: i64) -> bool {
+        if !self.is_mostly_filters() {
+            return false;
+        }
+        // What has left the window needs none.
+        if self.drop_all_old_runs(oldest) {
+            return true;
         }
         if !self.is_without_filter {
             self.is_without_filter = true;
@@ -262,22 +260,33 @@ impl Window {
                 self.on_disk().keys
             );
         }
-        let largest = (0..self.shards.len()).max_by_key(|number| filters(&self.shards[*number]));
-        let drop_in = |number| {
-            self.change(number, |shard, _| {
-                shard.drop_filter();
-                Ok(())
-            })
-        };
-        largest.map_or(Ok(()), drop_in).map(|()| true)
+        let largest = (0..self.shards.len()).max_by_key(|number| self.shards[*number].filter_bytes());
+        if let Some(number) = largest {
+            self.change(number, |shard, _| shard.drop_filter());
+        }
+        true
+    }
+
+    fn is_mostly_filters(&self) -> bool {
+        let filters: u64 = self.shards.iter().map(|shard| shard.filter_bytes() as u64).sum();
+        filters > self.memory.bytes() / MOST_FILTER_QUARTERS.1 * MOST_FILTER_QUARTERS.0
+    }
+
+    /// Gives back what a shard's runs take that have left the window; `false` where there are none.
+    fn drop_old_runs(&mut self, number: usize, oldest: i64) -> bool {
+        let has_old = self.shards[number].runs().iter().any(|run| run.is_older_than(oldest));
+        if has_old {
+            self.change(number, |shard, _| shard.drop_old_runs(oldest));
+        }
+        has_old
+    }
+
+    fn drop_all_old_runs(&mut self, oldest: i64) -> bool {
+        (0..self.shards.len()).filter(|number| self.drop_old_runs(*number, oldest)).count() > 0
     }
 
     /// A change of a shard that takes no more memory than before.
-    fn change(
-        &mut self,
-        number: usize,
-        change: impl FnOnce(&mut Shard, &mut Extents) -> Result<(), CacheFull>,
-    ) -> Result<(), CacheFull> {
+    fn change<T>(&mut self, number: usize, change: impl FnOnce(&mut Shard, &mut Extents) -> T) -> T {
         let shard = &mut self.shards[number];
         let before = shard.memory_bytes();
         let changed = change(shard, &mut self.extents);
@@ -306,9 +315,12 @@ impl Window {
         }
     }
 
-    /// Gives memory back that other lanes need more, a step at a time. To be called again and again,
-    /// also where nothing is to be observed; `false` where it has none to give.
+    /// Gives back what has left the window, and memory that other lanes need more, a step at a time. To
+    /// be called again and again, also where nothing is to be observed; `false` where it has no memory
+    /// to give.
     pub fn give_back(&mut self) -> bool {
+        self.turn = (self.turn + 1) % self.shards.len();
+        self.drop_old_runs(self.turn, self.latest - self.width);
         if !self.member.cache.holds_too_much(self.memory.bytes()) {
             return false;
         }

@@ -316,3 +316,47 @@ fn a_window_gives_back_what_those_that_are_expected_need() {
     drop((first, one));
     assert_eq!(cache.filling_bound(), 240 << 10);
 }
+
+/// A window whose keys are all on disk, and that then sees one key again and again, which is in memory.
+#[test]
+fn what_has_left_the_window_on_disk_goes_without_a_spill() {
+    const WIDTH: i64 = 1_000;
+    let (_dir, cache) = cache(ROOM, ROOM);
+    let mut window = Window::with_shards(3, 8, WIDTH as u64, 0, &cache).unwrap();
+    let at = |offset: i64, number: i64| Occurrence { offset, key: key(number as u64), content: 0 };
+    for offset in 0..WIDTH {
+        window.observe(at(offset, offset)).unwrap();
+    }
+    while window.in_memory().keys > 0 {
+        window.spill(0).unwrap();
+    }
+    let (before, spilled) = (window.in_memory().bytes, window.on_disk());
+    assert_eq!(spilled.keys, WIDTH as u64);
+    // Another table takes more than the filters that went; the key's own shard makes room for it.
+    let shard_runs = |window: &Window, number: usize| window.shards[number].runs().len();
+    let number = window.shard(halves(key(0)).0);
+    assert_eq!(window.observe(at(2 * WIDTH, 0)).unwrap(), Verdict::New);
+    assert_eq!(shard_runs(&window, number), 0, "room was made in this shard");
+    assert!(window.on_disk().keys > 0, "and in no other");
+    for _ in 0..8 {
+        assert!(!window.give_back());
+    }
+    assert_eq!(window.on_disk(), Held::default());
+    let table = window.shards[number].table.bytes() as u64;
+    assert!(window.in_memory().bytes < before + table, "filters and fences went too");
+    check_budgets(&window, &cache);
+}
+
+/// Filters of runs that have left the window go before those that are needed.
+#[test]
+fn no_filter_is_dropped_while_old_runs_have_some() {
+    const WIDTH: i64 = 4_000;
+    let (_dir, cache) = cache(24 << 10, ROOM);
+    let mut window = Window::with_shards(2, 4, WIDTH as u64, 0, &cache).unwrap();
+    for offset in 0..10 * WIDTH {
+        let at = Occurrence { offset, key: key(offset as u64), content: 0 };
+        assert_eq!(window.observe(at).unwrap(), Verdict::New);
+        assert!(!window.is_without_filter, "{offset}");
+    }
+    check_budgets(&window, &cache);
+}
