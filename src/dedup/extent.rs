@@ -61,12 +61,17 @@ pub(super) fn full(cache: &Cache, cause: impl ToString) -> CacheFull {
 impl Extent {
     /// Writes whole pages, from page `from` on.
     pub fn write(&self, from: usize, bytes: &[u8]) -> io::Result<()> {
-        self.file.file.write_all_at(bytes, self.start + (from * PAGE_BYTES) as u64)
+        self.file.file.write_all_at(bytes, self.place(from))
     }
 
     /// Reads from the beginning of page `from` on.
     pub fn read(&self, from: usize, bytes: &mut [u8]) -> io::Result<()> {
-        self.file.file.read_exact_at(bytes, self.start + (from * PAGE_BYTES) as u64)
+        self.file.file.read_exact_at(bytes, self.place(from))
+    }
+
+    /// Where a page begins in the file.
+    pub fn place(&self, page: usize) -> u64 {
+        self.start + (page * PAGE_BYTES) as u64
     }
 
     pub fn bytes(&self) -> u64 {

@@ -2,6 +2,7 @@ use std::cmp::Ordering;
 use std::{io, mem};
 
 use bytemuck::{Pod, Zeroable};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::budget::CacheFull;
 use super::cache::Cache;
@@ -39,13 +40,34 @@ pub(super) struct Entry {
 }
 
 const ENTRY_BYTES: usize = size_of::<Entry>();
-/// The rest of a page, 16 bytes, is empty: no look at a key reads two pages.
+/// No look at a key reads two pages. The rest of a page, 16 bytes, says where in the file it belongs, and
+/// then xxh3-64 of all before: what a disk loses must not be taken for keys that never were.
 const PAGE_ENTRIES: usize = PAGE_BYTES / ENTRY_BYTES;
+const CHECKSUM: usize = PAGE_BYTES - size_of::<u64>();
+const PLACE: usize = CHECKSUM - size_of::<u64>();
 /// Pages that are written and read at once.
 const BUFFERED_PAGES: usize = 64;
 
 fn pages_for(entries: usize) -> usize {
     entries.div_ceil(PAGE_ENTRIES)
+}
+
+/// Ends a page that belongs at byte `place` of its file.
+fn seal(page: &mut [u8], place: u64) {
+    page[PLACE..CHECKSUM].copy_from_slice(&place.to_le_bytes());
+    let checksum = xxh3_64(&page[..CHECKSUM]);
+    page[CHECKSUM..].copy_from_slice(&checksum.to_le_bytes());
+}
+
+fn check(page: &[u8], place: u64) -> io::Result<()> {
+    if page[PLACE..CHECKSUM] == place.to_le_bytes()
+        && page[CHECKSUM..] == xxh3_64(&page[..CHECKSUM]).to_le_bytes()
+    {
+        return Ok(());
+    }
+    let cause =
+        format!("the {PAGE_BYTES} bytes at {place} of a window's file are not what was written there");
+    Err(io::Error::new(io::ErrorKind::InvalidData, cause))
 }
 
 /// What a run of so many entries takes in memory, in bytes.
@@ -95,15 +117,23 @@ impl Run {
         // Keys with one high half may begin within a page and end within another.
         let first = self.fences.partition_point(|fence| *fence < high).saturating_sub(1);
         let end = self.fences.partition_point(|fence| *fence <= high);
-        let mut page = [Entry::zeroed(); PAGE_ENTRIES];
+        let mut page = [0u64; PAGE_BYTES / size_of::<u64>()];
         for number in first..end {
-            let entries = &mut page[..PAGE_ENTRIES.min(self.entries - number * PAGE_ENTRIES)];
-            self.extent.read(number, bytemuck::cast_slice_mut(entries))?;
+            self.read(number, bytemuck::cast_slice_mut(&mut page))?;
+            let entries: &[Entry] = bytemuck::cast_slice(&page[..PLACE / size_of::<u64>()]);
+            let entries = &entries[..PAGE_ENTRIES.min(self.entries - number * PAGE_ENTRIES)];
             if let Ok(at) = entries.binary_search_by_key(&(high, low), |entry| (entry.high, entry.low)) {
                 return Ok(Some(self.last_of(&entries[at])));
             }
         }
         Ok(None)
+    }
+
+    /// Reads whole pages from page `from` on.
+    fn read(&self, from: usize, pages: &mut [u8]) -> io::Result<()> {
+        self.extent.read(from, pages)?;
+        let mut numbered = (from..).zip(pages.chunks(PAGE_BYTES));
+        numbered.try_for_each(|(number, page)| check(page, self.extent.place(number)))
     }
 
     fn last_of(&self, entry: &Entry) -> Last {
@@ -161,7 +191,7 @@ impl<'a> Reader<'a> {
         let (page, within) = (self.at / PAGE_ENTRIES, self.at % PAGE_ENTRIES);
         if within == 0 && page.is_multiple_of(BUFFERED_PAGES) {
             let pages = BUFFERED_PAGES.min(pages_for(self.run.entries) - page);
-            self.run.extent.read(page, &mut self.buffer[..pages * PAGE_BYTES])?;
+            self.run.read(page, &mut self.buffer[..pages * PAGE_BYTES])?;
         }
         let start = page % BUFFERED_PAGES * PAGE_BYTES + within * ENTRY_BYTES;
         let entry: Entry = bytemuck::pod_read_unaligned(&self.buffer[start..start + ENTRY_BYTES]);
@@ -223,7 +253,12 @@ impl Writer {
     }
 
     fn end_page(&mut self) {
-        self.buffer.resize(self.buffer.len().next_multiple_of(PAGE_BYTES), 0);
+        let end = self.buffer.len().next_multiple_of(PAGE_BYTES);
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+            let number = self.written + end / PAGE_BYTES - 1;
+            seal(&mut self.buffer[end - PAGE_BYTES..], self.extent.place(number));
+        }
     }
 
     fn write(&mut self) -> io::Result<()> {
