@@ -154,7 +154,7 @@ pub const KEYS: &[Key] = &[
         "metering.dedup_window",
         "integer",
         Some("4194304"),
-        "How many offsets back in its lane an event's key is remembered; at least 1.",
+        "How many offsets back in its lane an event's key is remembered; at least 1, at most 2147483648.",
     ),
     key("metering.flush_interval", "duration", Some("1s"), "How often counts are published."),
     key(

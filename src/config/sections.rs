@@ -10,6 +10,7 @@ use super::{
     Topic, Webhooks, keys, properties,
 };
 use crate::decode::{Decoder, InvalidMeter, InvalidRules};
+use crate::dedup::MAX_WIDTH;
 use crate::event::{Aggregation, Format, MeterRule, Rules};
 use crate::store::Layout;
 
@@ -184,7 +185,7 @@ fn http(scope: &Scope<'_>) -> Http {
 
 fn metering(scope: &Scope<'_>) -> Metering {
     Metering {
-        dedup_window: scope.get("dedup_window", values::integer(1)),
+        dedup_window: scope.get("dedup_window", values::integer_within(1, MAX_WIDTH)),
         flush_interval: scope.get("flush_interval", values::positive_duration),
         snapshot_interval: scope.get("snapshot_interval", values::positive_duration),
         roll_interval: scope.get("roll_interval", values::positive_duration),

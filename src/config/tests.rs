@@ -180,7 +180,14 @@ fn wrong_values_are_named_with_what_is_allowed() {
         (topics("{ name: odometer.dead-letters, format: batch }"), "is also one of kafka.topics"),
         ("kafka: { snapshots: odometer.dead-letters }".to_owned(), "is also kafka.dead_letters"),
         ("kafka: { properties: { group.id: x } }".to_owned(), "kafka.properties.group.id: is odometer's own"),
-        ("metering: { dedup_window: 0 }".to_owned(), "\"0\" is not a whole number from 1 on"),
+        (
+            "metering: { dedup_window: 0 }".to_owned(),
+            "metering.dedup_window: \"0\" is not a whole number from 1 to 2147483648",
+        ),
+        (
+            "metering: { dedup_window: 2_147_483_649 }".to_owned(),
+            "metering.dedup_window: \"2_147_483_649\" is not a whole number from 1 to 2147483648",
+        ),
         ("metering: { flush_interval: 0s }".to_owned(), "is not positive"),
         ("metering: { flush_interval: 1 }".to_owned(), "is not a duration"),
         ("memory: 1KiB".to_owned(), "is less than 1048576 bytes"),

@@ -58,6 +58,14 @@ pub fn integer(least: u64) -> impl Fn(&str) -> Read<u64> {
     }
 }
 
+/// A whole number from `least` to `most`.
+pub fn integer_within(least: u64, most: u64) -> impl Fn(&str) -> Read<u64> {
+    move |text| match digits(text) {
+        Some(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("is not a whole number from {least} to {most}")),
+    }
+}
+
 /// A number with its unit; several may follow each other (`1h30m`).
 pub fn duration(text: &str) -> Read<Duration> {
     let wrong = || {
