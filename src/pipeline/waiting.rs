@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use crate::clock::instant;
 use crate::dedup::CacheFull;
 
+#[cfg(test)]
+mod tests;
+
 /// Lanes (topic, partition) that wait for room in the cache, while the others of their session are
 /// counted: the session holds them, but doesn't read them.
 #[derive(Debug, Default)]
