@@ -1,5 +1,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -98,14 +99,14 @@ impl Journal {
     /// each checked by `is_valid` (whether the ledger's rows there were made under its rules). What
     /// lies beyond is cut off, so that the journal goes on where the window does.
     ///
-    /// `visit` is called for each frame, in order; the answer is the offset that they reach, or
-    /// `from` where there is none.
+    /// `visit` is called for each frame, in order, until it breaks off; the answer is the offset that
+    /// they reach, or `from` where there is none.
     pub fn replay(
         &mut self,
         from: i64,
         end: i64,
         is_valid: impl FnMut(&Frame) -> bool,
-        visit: impl FnMut(Frame),
+        visit: impl FnMut(Frame) -> ControlFlow<()>,
     ) -> io::Result<i64> {
         let reached = self.read_back(from, end, is_valid, visit);
         // It never grows by this.
@@ -118,7 +119,7 @@ impl Journal {
         from: i64,
         end: i64,
         mut is_valid: impl FnMut(&Frame) -> bool,
-        mut visit: impl FnMut(Frame),
+        mut visit: impl FnMut(Frame) -> ControlFlow<()>,
     ) -> io::Result<i64> {
         self.current = None;
         let mut reached: Option<i64> = None;
@@ -139,8 +140,11 @@ impl Journal {
                         self.cut(path, 0, &segments[index + 1..])?;
                         return Ok(from);
                     }
-                    reached = Some(frame.next);
-                    visit(frame);
+                    let next = frame.next;
+                    if visit(frame).is_break() {
+                        return Ok(next);
+                    }
+                    reached = Some(next);
                 }
             }
             let length = fs::metadata(path)?.len();

@@ -48,7 +48,7 @@ const PLACE: usize = CHECKSUM - size_of::<u64>();
 /// Pages that are written and read at once.
 const BUFFERED_PAGES: usize = 64;
 
-fn pages_for(entries: usize) -> usize {
+pub(super) fn pages_for(entries: usize) -> usize {
     entries.div_ceil(PAGE_ENTRIES)
 }
 
@@ -140,14 +140,9 @@ impl Run {
         Last { offset: self.base + i64::from(entry.position), content: entry.content }
     }
 
-    /// The run of `entries`, which are sorted and relative to `base`.
-    pub fn write(
-        entries: &[Entry],
-        base: i64,
-        extents: &mut Extents,
-        cache: &Cache,
-    ) -> Result<Self, CacheFull> {
-        let mut writer = Writer::new(entries.len(), base, true, extents, cache)?;
+    /// The run of `entries`, which are sorted, relative to `base`, and have room in `extent`.
+    pub fn write(entries: &[Entry], base: i64, extent: Extent, cache: &Cache) -> Result<Self, CacheFull> {
+        let mut writer = Writer::new(entries.len(), base, true, extent);
         entries.iter().try_for_each(|entry| writer.push(*entry)).map_err(|error| full(cache, error))?;
         let run = writer.finish().map_err(|error| full(cache, error))?;
         run.ok_or_else(|| full(cache, "there is no key"))
@@ -165,7 +160,8 @@ impl Run {
     ) -> Result<Option<Self>, CacheFull> {
         let base = oldest.max(older.base.min(newer.base));
         let most = older.entries + newer.entries;
-        let mut writer = Writer::new(most, base, has_filter, extents, cache)?;
+        let extent = extents.next(pages_for(most), cache)?;
+        let mut writer = Writer::new(most, base, has_filter, extent);
         let merged = writer.take_both(older, newer, oldest).and_then(|()| writer.finish());
         merged.map_err(|error| full(cache, error))
     }
@@ -215,16 +211,10 @@ struct Writer {
 }
 
 impl Writer {
-    /// For at most so many entries.
-    fn new(
-        most: usize,
-        base: i64,
-        has_filter: bool,
-        extents: &mut Extents,
-        cache: &Cache,
-    ) -> Result<Self, CacheFull> {
-        Ok(Self {
-            extent: extents.next(pages_for(most), cache)?,
+    /// For at most so many entries, for which `extent` has room.
+    fn new(most: usize, base: i64, has_filter: bool, extent: Extent) -> Self {
+        Self {
+            extent,
             base,
             entries: 0,
             last: i64::MIN,
@@ -232,7 +222,7 @@ impl Writer {
             filter: has_filter.then(|| Filter::with_room_for(most)),
             buffer: Vec::with_capacity(BUFFERED_PAGES.min(pages_for(most)) * PAGE_BYTES),
             written: 0,
-        })
+        }
     }
 
     fn push(&mut self, entry: Entry) -> io::Result<()> {

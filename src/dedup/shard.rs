@@ -3,7 +3,7 @@ use std::io;
 use super::budget::CacheFull;
 use super::cache::Cache;
 use super::extent::Extents;
-use super::run::Run;
+use super::run::{Run, pages_for};
 use super::table::{Last, Layout, Table};
 
 /// The keys of a window that begin with the same bits: the latest in memory, those before in runs on
@@ -53,11 +53,14 @@ impl Shard {
     }
 
     /// Moves the table's keys to disk. What is kept of them in memory is less than the table was; on
-    /// an error nothing has changed.
+    /// an error the table has all of them.
     pub fn spill(&mut self, oldest: i64, extents: &mut Extents, cache: &Cache) -> Result<(), CacheFull> {
-        let (entries, base) = self.table.sorted(oldest);
-        if !entries.is_empty() {
-            let run = Run::write(&entries, base, extents, cache)?;
+        self.table.sweep(oldest);
+        if self.table.occupied() > 0 {
+            // Before they are sorted: where the disk is full that is tried again and again.
+            let extent = extents.next(pages_for(self.table.occupied()), cache)?;
+            let (entries, base) = self.table.sorted(oldest);
+            let run = Run::write(&entries, base, extent, cache)?;
             self.runs.reserve_exact(1);
             self.runs.push(run);
         }

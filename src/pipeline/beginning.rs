@@ -1,4 +1,5 @@
 use std::io;
+use std::ops::ControlFlow;
 
 use super::counter::Start as CounterStart;
 use super::rebuild::{Rebuild, known_rules};
@@ -177,9 +178,8 @@ fn replay(
         |frame| is_covered_by(rows, frame.first, frame.next, frame.rules),
         |frame| {
             let older = frame.occurrences.partition_point(|at| at.offset < from);
-            if full.is_none() {
-                full = window.remember(&frame.occurrences[older..]).err();
-            }
+            full = window.remember(&frame.occurrences[older..]).err();
+            if full.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         },
     );
     full.map_or(Ok(reached), |full| Err(full.into()))

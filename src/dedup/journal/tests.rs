@@ -25,8 +25,12 @@ fn frame(first: i64, next: i64) -> Frame {
 
 fn replay(journal: &mut Journal, from: i64, end: i64) -> (i64, Vec<Frame>) {
     let mut frames = Vec::new();
-    let reached =
-        journal.replay(from, end, |frame| frame.rules == RulesHash(9), |frame| frames.push(frame)).unwrap();
+    let is_valid = |frame: &Frame| frame.rules == RulesHash(9);
+    let visit = |frame| {
+        frames.push(frame);
+        ControlFlow::Continue(())
+    };
+    let reached = journal.replay(from, end, is_valid, visit).unwrap();
     (reached, frames)
 }
 
@@ -126,4 +130,21 @@ fn a_journal_lives_within_the_budget() {
     let rest = f.cache.disk().take(f.cache.disk().limit() - kept - 1_000).unwrap();
     assert!(journal.append(&frame(1_000, 1_100), 0).is_err());
     assert_eq!((journal.stored_bytes().unwrap(), f.cache.disk().used()), (0, rest.bytes()));
+}
+
+#[test]
+fn a_replay_that_is_broken_off_reads_no_further_and_cuts_nothing() {
+    let f = fixture();
+    let mut journal = Journal::open(&f.cache, &f.lane).unwrap();
+    for first in [0, 10, 20] {
+        journal.append(&frame(first, first + 10), 0).unwrap();
+    }
+    let mut visited = 0;
+    let visit = |_| {
+        visited += 1;
+        if visited == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    assert_eq!(journal.replay(0, 30, |_| true, visit).unwrap(), 20);
+    assert_eq!(visited, 2);
+    assert_eq!(replay(&mut journal, 0, 30).0, 30);
 }

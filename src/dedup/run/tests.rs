@@ -8,6 +8,10 @@ fn cache() -> (tempfile::TempDir, Cache) {
     (dir, cache)
 }
 
+fn write(entries: &[Entry], base: i64, extents: &mut Extents, cache: &Cache) -> Result<Run, CacheFull> {
+    Run::write(entries, base, extents.next(pages_for(entries.len()), cache)?, cache)
+}
+
 fn entry(number: u64, position: u32) -> Entry {
     // Three high halves: each spans several pages.
     Entry { high: number / 1_000, low: number, position, content: number as u32 }
@@ -20,7 +24,7 @@ fn every_key_of_a_run_is_found_and_no_other() {
     let mut extents = Extents::default();
     let entries: Vec<_> = (0..30_000).step_by(2).map(|number| entry(number, number as u32)).collect();
     for has_filter in [true, false] {
-        let mut run = Run::write(&entries, 100, &mut extents, &cache).unwrap();
+        let mut run = write(&entries, 100, &mut extents, &cache).unwrap();
         if !has_filter {
             run.drop_filter();
         }
@@ -38,8 +42,8 @@ fn a_merge_keeps_the_newer_of_two_and_nothing_that_is_too_old() {
     let (_dir, cache) = cache();
     let mut extents = Extents::default();
     let entries = |every: u64| (0..30_000).step_by(every as usize).map(|number| entry(number, number as u32));
-    let older = Run::write(&entries(2).collect::<Vec<_>>(), 0, &mut extents, &cache).unwrap();
-    let newer = Run::write(&entries(3).collect::<Vec<_>>(), 50_000, &mut extents, &cache).unwrap();
+    let older = write(&entries(2).collect::<Vec<_>>(), 0, &mut extents, &cache).unwrap();
+    let newer = write(&entries(3).collect::<Vec<_>>(), 50_000, &mut extents, &cache).unwrap();
     let used = cache.disk().used();
     let merged = Run::merge(&older, &newer, 20_000, true, &mut extents, &cache).unwrap().unwrap();
     let mut count = 0;
@@ -66,8 +70,8 @@ fn a_run_that_is_dropped_leaves_a_hole() {
     let (_dir, cache) = cache();
     let mut extents = Extents::default();
     let entries: Vec<_> = (0..30_000).map(|number| entry(number, 1)).collect();
-    let first = Run::write(&entries, 0, &mut extents, &cache).unwrap();
-    let second = Run::write(&entries, 0, &mut extents, &cache).unwrap();
+    let first = write(&entries, 0, &mut extents, &cache).unwrap();
+    let second = write(&entries, 0, &mut extents, &cache).unwrap();
     let before = second.extent.blocks_of_file();
     drop(first);
     let after = second.extent.blocks_of_file();
@@ -81,8 +85,8 @@ fn a_page_that_is_not_what_was_written_is_an_error() {
     let (_dir, cache) = cache();
     let mut extents = Extents::default();
     let entries: Vec<_> = (0..30_000).map(|number| entry(number, 1)).collect();
-    let other = Run::write(&entries, 0, &mut extents, &cache).unwrap();
-    let mut run = Run::write(&entries, 0, &mut extents, &cache).unwrap();
+    let other = write(&entries, 0, &mut extents, &cache).unwrap();
+    let mut run = write(&entries, 0, &mut extents, &cache).unwrap();
     run.drop_filter();
     let (number, page) = (20_000, 20_000 / PAGE_ENTRIES);
     let mut whole = [0; PAGE_BYTES];

@@ -360,3 +360,15 @@ fn no_filter_is_dropped_while_old_runs_have_some() {
     }
     check_budgets(&window, &cache);
 }
+
+#[test]
+fn keys_that_have_left_the_window_need_no_disk_to_be_given_back() {
+    let (_dir, cache) = cache(ROOM, 0);
+    let mut window = Window::with_shards(0, 8, 10, 0, &cache).unwrap();
+    window.observe(Occurrence { offset: 5, key: key(1), content: 0 }).unwrap();
+    assert!(window.spill(5).is_err(), "there is no disk");
+    assert_eq!(window.in_memory().keys, 1);
+    window.spill(6).unwrap();
+    assert_eq!(window.in_memory().keys, 0);
+    check_budgets(&window, &cache);
+}
