@@ -148,7 +148,7 @@ impl<L: Log> Recounter<'_, L> {
     /// Whether the log still holds the last record that the row counted. A recount doesn't know.
     fn is_as_counted(&self, row: &LedgerRow, cut: i64) -> Result<bool, RecountError> {
         let log_start = self.log.start()?;
-        if row.next_offset <= log_start {
+        if row.first_offset < row.next_offset && row.next_offset <= log_start {
             return Err(RecountError::CutGone { cut, log_start });
         }
         if row.leader_epoch < 0 {

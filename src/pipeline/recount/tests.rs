@@ -107,6 +107,14 @@ fn a_recount_of_a_part_of_a_cut_covers_all_of_it() {
     assert_eq!(recount(&rows, 0, 32..40).unwrap(), 4..5, "the row that tells of the cut is not covered");
 }
 
+/// A lane's first row, which says where it starts, holds nothing that could be gone.
+#[test]
+fn a_cut_of_all_there_is_is_counted_again() {
+    let rows = [vec![row(0, 0, -1, "")], counted()[1..].to_vec()].concat();
+    let rows: Vec<LedgerRow> = rows.into_iter().map(|row| LedgerRow { leader_epoch: -1, ..row }).collect();
+    assert_eq!(recount(&rows, 0, 25..40).unwrap(), 0..5);
+}
+
 #[test]
 fn what_keeps_no_epoch_is_counted_again() {
     let mut rows = counted();
