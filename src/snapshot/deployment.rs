@@ -158,10 +158,7 @@ impl Deployment {
     ) -> Result<Option<Figures>, StoreError> {
         match self.figures_in_memory(organization, month) {
             Some(Some(figures)) => Ok(Some(figures)),
-            Some(None) if self.store.has_usage(organization).await? => {
-                self.know(organization);
-                Ok(self.figures_in_memory(organization, month).flatten())
-            }
+            Some(None) if self.has_usage(organization).await? => Ok(self.nothing_in_memory(month)),
             Some(None) => Ok(None),
             None => self.read_figures(organization, month).await,
         }
@@ -195,10 +192,20 @@ impl Deployment {
         )
     }
 
-    fn know(&self, organization: &str) {
-        if let Some(view) = self.view() {
-            view.table.know(organization);
+    /// Whether an organization that the table has no figures of ever used anything. The store is asked
+    /// once: else whoever is new, or not known, would cost a query with each request.
+    async fn has_usage(&self, organization: &str) -> Result<bool, StoreError> {
+        let Some(view) = self.view() else { return self.store.has_usage(organization).await };
+        if view.table.is_absent(organization) {
+            return Ok(false);
         }
+        let has_usage = self.store.has_usage(organization).await?;
+        if has_usage {
+            view.table.know(organization);
+        } else {
+            view.table.know_absent(organization);
+        }
+        Ok(has_usage)
     }
 
     async fn read_figures(&self, organization: &str, month: Month) -> Result<Option<Figures>, StoreError> {

@@ -176,11 +176,22 @@ pub struct Table {
     organizations: DashMap<Arc<str>, Organization, DefaultHashBuilder>,
     /// Regions and meters are few and repeat in every entry: each is kept once.
     names: DashSet<Arc<str>, DefaultHashBuilder>,
+    /// Organizations of which the store was asked and had nothing. Whatever comes later comes through
+    /// [`Self::apply`], or into another table.
+    absent: DashSet<Box<str>, DefaultHashBuilder>,
 }
+
+/// Names of organizations without any usage that are kept in mind, each of up to 128 bytes.
+const MOST_ABSENT: usize = 1 << 20;
 
 impl Table {
     pub fn new(since: Month) -> Self {
-        Self { since, organizations: DashMap::default(), names: DashSet::default() }
+        Self {
+            since,
+            organizations: DashMap::default(),
+            names: DashSet::default(),
+            absent: DashSet::default(),
+        }
     }
 
     pub fn since(&self) -> Month {
@@ -270,6 +281,20 @@ impl Table {
     /// Keeps in mind that the organization has usage, if only of other months.
     pub fn know(&self, organization: &str) {
         self.organizations.entry(organization.into()).or_default();
+    }
+
+    /// Keeps in mind that no block which counted when the store was asked, or before, says anything of
+    /// the organization. The table must be from before the question.
+    pub fn know_absent(&self, organization: &str) {
+        if self.absent.len() >= MOST_ABSENT {
+            self.absent.clear();
+        }
+        self.absent.insert(organization.into());
+    }
+
+    /// Whether nothing was ever used by the organization.
+    pub fn is_absent(&self, organization: &str) -> bool {
+        self.absent.contains(organization) && !self.organizations.contains_key(organization)
     }
 
     /// The organization's figures of a month that the table holds, its catalog as it is now; `None`

@@ -69,6 +69,16 @@ fn late_usage_of_an_earlier_month_makes_the_organization_known_and_changes_nothi
 }
 
 #[test]
+fn an_organization_without_usage_is_absent_until_a_block_names_it() {
+    let table = Table::new(month("2026-11"));
+    assert!(!table.is_absent("acme"), "nobody has asked the store");
+    table.know_absent("acme");
+    assert!(table.is_absent("acme") && !table.is_absent("other"));
+    table.apply(&[count("acme", "api_calls", "us", month("2026-10").hours().start, 5)], &[]);
+    assert!(!table.is_absent("acme"), "a block tells of it, if only in another month");
+}
+
+#[test]
 fn a_zero_quantity_is_no_usage_but_shows_the_region() {
     let table = Table::new(month("2026-11"));
     let rows = [count("acme", "api_calls", "us", month("2026-11").hours().start, 0)];

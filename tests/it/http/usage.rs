@@ -87,6 +87,22 @@ async fn an_organization_with_older_usage_alone_is_known() {
 }
 
 #[tokio::test]
+async fn an_organization_that_was_absent_is_there_with_its_first_block() {
+    let service = Service::new("usage_absent").await;
+    let mut lane = service.lane(0);
+    lane.live(1, &[calls("acme", 4)], &[]).await;
+    service.usage_once("acme", "/usage/api_calls", 4).await;
+    for name in ["fresh", "late"] {
+        let answer = service.get(&format!("/v1/organizations/{name}/usage")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{name}");
+    }
+    lane.live(2, &[calls("fresh", 7), count("late", "us", "api_calls", "2026-03-10T00:00:00Z", 5)], &[])
+        .await;
+    service.usage_once("fresh", "/usage/api_calls", 7).await;
+    service.usage_once("late", "/usage/api_calls", 0).await;
+}
+
+#[tokio::test]
 async fn any_text_is_an_organization() {
     let service = Service::new("usage_names").await;
     let names = ["Größe & Söhne", "a/b", "100%", "🦀", "a b+c", "..", "x?y#z", "\"q\"'"];
@@ -198,6 +214,7 @@ async fn a_store_that_is_away_is_said_and_memory_answers_on() {
     LaneWriter::new(&store, "events", "AAAAAAAAAAAAAAAAAAAAAA", 0).live(1, &[calls("acme", 4)], &[]).await;
     let service = Service::over(through, Wish::default()).await;
     service.usage_once("acme", "/usage/api_calls", 4).await;
+    assert_eq!(service.get("/v1/organizations/nobody/usage").await.status, StatusCode::NOT_FOUND);
     drop(proxy);
     let ready = |expected: u16| {
         let service = &service;
@@ -215,6 +232,10 @@ async fn a_store_that_is_away_is_said_and_memory_answers_on() {
     let answer = service.get("/v1/organizations/acme/usage").await;
     assert_eq!(answer.json()["usage"]["api_calls"], 4);
     assert_eq!(answer.json()["as_of"], "2026-11-23T18:00:01Z", "as of the last time it answered");
+    // The store was asked for it once, and would be told of it since.
+    assert_eq!(service.get("/v1/organizations/nobody/usage").await.status, StatusCode::NOT_FOUND);
+    let unasked = service.get("/v1/organizations/somebody/usage").await;
+    assert_eq!((unasked.status.as_u16(), &*unasked.problem()), (503, "store-unavailable"));
     let past = service.get("/v1/organizations/acme/usage?month=2026-10").await;
     assert_eq!((past.status.as_u16(), &*past.problem()), (503, "store-unavailable"));
     assert!(past.headers.contains_key("retry-after"));
