@@ -177,3 +177,33 @@ start_stack() {
 release_folder() {
   printf '%s/release\n' "$(cargo metadata --format-version 1 --no-deps --locked --offline | jq -r .target_directory)"
 }
+
+# fetch_jars FOLDER GROUP:ARTIFACT:VERSION...: them and what they need, from Maven, into FOLDER/libs.
+fetch_jars() {
+  local folder=$1
+  shift
+  ensure_commands mvn:maven
+  jars_pom "$@" >"$folder/pom.xml"
+  interruptible mvn --batch-mode --quiet --strict-checksums --file "$folder/pom.xml" \
+    dependency:copy-dependencies -DoutputDirectory="$folder/libs" >"$folder/mvn.log" 2>&1 || {
+    cat "$folder/mvn.log" >&2
+    die "fetch $*: mvn failed, see above"
+  }
+}
+
+jars_pom() {
+  local jar group artifact version
+  cat <<'END'
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>odometer</groupId>
+  <artifactId>jars</artifactId>
+  <version>1</version>
+  <dependencies>
+END
+  for jar in "$@"; do
+    IFS=: read -r group artifact version <<<"$jar"
+    echo "    <dependency><groupId>$group</groupId><artifactId>$artifact</artifactId><version>$version</version></dependency>"
+  done
+  printf '  </dependencies>\n</project>\n'
+}

@@ -11,31 +11,7 @@ prepare_streams() {
   ensure_cached "$(streams_program)" streams_compile
 }
 
-streams_fetch() {
-  ensure_commands mvn:maven
-  streams_pom >"$1/pom.xml"
-  interruptible mvn --batch-mode --quiet --strict-checksums --file "$1/pom.xml" \
-    dependency:copy-dependencies -DoutputDirectory="$1/libs" >"$1/mvn.log" 2>&1 || {
-    cat "$1/mvn.log" >&2
-    die "fetch Kafka Streams $streams_version: mvn failed, see above"
-  }
-}
-
-streams_pom() {
-  cat <<END
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>odometer</groupId>
-  <artifactId>bench</artifactId>
-  <version>1</version>
-  <dependencies>
-    <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>kafka-streams</artifactId><version>$streams_version</version>
-    </dependency>
-  </dependencies>
-</project>
-END
-}
+streams_fetch() { fetch_jars "$1" "org.apache.kafka:kafka-streams:$streams_version"; }
 
 # Another source is another program: its checksum is in its name.
 streams_program() { echo "streams-count-$(sha256sum "$streams_source" | cut -c1-12)"; }

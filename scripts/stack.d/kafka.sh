@@ -18,32 +18,7 @@ kafka_prepare() {
 }
 
 kafka_fetch() {
-  ensure_commands mvn:maven
-  kafka_pom >"$1/pom.xml"
-  interruptible mvn --batch-mode --quiet --strict-checksums --file "$1/pom.xml" \
-    dependency:copy-dependencies -DoutputDirectory="$1/libs" >"$1/mvn.log" 2>&1 || {
-    cat "$1/mvn.log" >&2
-    die "fetch Kafka $kafka_version: mvn failed, see above"
-  }
-}
-
-kafka_pom() {
-  cat <<END
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>odometer</groupId>
-  <artifactId>stack</artifactId>
-  <version>1</version>
-  <dependencies>
-    <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$kafka_version</version>
-    </dependency>
-    <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$kafka_version</version>
-    </dependency>
-  </dependencies>
-</project>
-END
+  fetch_jars "$1" "org.apache.kafka:kafka_2.13:$kafka_version" "org.apache.kafka:kafka-tools:$kafka_version"
 }
 
 kafka_properties() {
