@@ -126,7 +126,12 @@ async fn a_card_number_is_refused_and_stands_nowhere() {
     assert_eq!(world.get(path).await.good()["data"], json!([]));
     world.accounts.close().await;
     for file in std::fs::read_dir(folder.path()).expect("a folder").flatten() {
-        let bytes = std::fs::read(file.path()).expect("a file");
+        let bytes = match std::fs::read(file.path()) {
+            Ok(bytes) => bytes,
+            // SQLite takes its write-ahead log away when the last connection ends, which may be just now.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => panic!("read {:?}: {error}", file.path()),
+        };
         for number in ["4242424242424242", "4242 4242 4242 4242"] {
             let found = bytes.windows(number.len()).any(|window| window == number.as_bytes());
             assert!(!found, "{:?}", file.path());
