@@ -13,8 +13,11 @@ use super::error::{AccountError, AccountResult};
 use super::secret::{self, hex};
 use super::{Accounts, List, Page, identifier};
 
-/// A session's token reads `ops_ID_SECRET`.
+/// A session's token reads `ops_ID_SECRET`: 32 random bytes, and a tag that says that this installation
+/// gave them out. What strangers guess is told from that without asking the database.
 const PREFIX: &str = "ops_";
+/// Hex digits of a tag: 128 bits of an HMAC.
+const TAG_DIGITS: usize = 32;
 /// How long a session lasts.
 pub const LASTS_MS: i64 = 3_600_000;
 /// The role of a session that reaches every organization.
@@ -121,7 +124,9 @@ impl Accounts {
         if let Some(organization) = organization {
             change.account(organization).await?;
         }
-        let (id, secret_part) = (identifier("session"), hex(&secret::random::<32>()));
+        let id = identifier("session");
+        let random_part = hex(&secret::random::<32>());
+        let secret_part = format!("{random_part}{}", self.session_tag(&id, &random_part));
         let now_ms = change.now_ms();
         let api_key = match &caller.actor {
             Actor::Key { id, .. } => Some(id.clone()),
@@ -200,6 +205,9 @@ impl Accounts {
         else {
             return Ok(None);
         };
+        if !self.gave_out(id, secret_part) {
+            return Ok(None);
+        }
         let sql = "SELECT organization, role, hash, expires_ms FROM portal_sessions
                    WHERE id = $1 AND expires_ms > $2
                      AND (api_key IS NULL OR api_key IN (SELECT id FROM api_keys))";
@@ -228,6 +236,22 @@ impl Accounts {
     pub(super) async fn sweep_portal_sessions(&self) -> DatabaseResult<u64> {
         let sql = "DELETE FROM portal_sessions WHERE expires_ms <= $1";
         self.database.execute(sql, values![self.clock.now_ms()]).await
+    }
+
+    /// Whether a token's secret is one that was given out for the session, which may be over.
+    fn gave_out(&self, id: &str, secret_part: &str) -> bool {
+        let split = secret_part.len().checked_sub(TAG_DIGITS);
+        let parts = split.and_then(|split| secret_part.split_at_checked(split));
+        parts.is_some_and(|(random_part, tag)| {
+            self.session_tag(id, random_part).as_bytes().ct_eq(tag.as_bytes()).into()
+        })
+    }
+
+    fn session_tag(&self, id: &str, random_part: &str) -> String {
+        let parts = [id.as_bytes(), random_part.as_bytes()];
+        let mut tag = hex(&secret::mac(&self.secret, "portal session tag", &parts));
+        tag.truncate(TAG_DIGITS);
+        tag
     }
 
     fn session_hash(&self, secret_part: &str) -> String {

@@ -27,8 +27,9 @@ pub struct Peer(pub IpAddr);
 
 /// Holds those who try to sign in with what opens nothing: an address may be wrong ten times at once
 /// and once a second for ever. Whoever is right never waits, whoever else comes from that address: many
-/// do behind one proxy. What signs in has 256 random bits, which no number of tries finds; this bounds
-/// what strangers cost.
+/// do behind one proxy. So a try is looked at first and held against the address once it was wrong:
+/// what opens nothing is found out by hashing it, without the database, but for links that are over.
+/// What signs in has 256 random bits, which no number of tries finds; this bounds what strangers cost.
 #[derive(Debug)]
 pub struct SignIns(Rates);
 

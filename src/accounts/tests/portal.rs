@@ -35,7 +35,7 @@ async fn a_session_has_the_role_of_who_opened_it_for_an_hour() {
     let mut wrong = token(&open(&fixture, &Caller::operator()).await);
     let last = if wrong.pop() == Some('0') { '1' } else { '0' };
     wrong.push(last);
-    for token in [wrong.as_str(), "", "ops_", "ops__", "odo_x_y"] {
+    for token in [wrong.as_str(), "", "ops_", "ops__", "odo_x_y", "ops_x_ä0123456789012345678901234567890"] {
         assert_eq!(fixture.accounts.signed_in(token).await.unwrap(), None, "{token}");
     }
     let session = open(&fixture, &Caller::operator()).await;
@@ -44,6 +44,22 @@ async fn a_session_has_the_role_of_who_opened_it_for_an_hour() {
     fixture.advance_by(1).await;
     assert_eq!(fixture.accounts.signed_in(&token(&session)).await.unwrap(), None);
     fixture.assert_log_is_whole().await;
+}
+
+#[tokio::test]
+async fn what_was_never_given_out_is_known_without_the_database() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    let one = token(&open(&fixture, &Caller::operator()).await);
+    let other = token(&open(&fixture, &Caller::operator()).await);
+    let (head, _) = one.rsplit_once('_').expect("a secret");
+    let (_, secret) = other.rsplit_once('_').expect("a secret");
+    fixture.accounts.close().await;
+    // Another session's secret, and one of the right length.
+    for guess in [format!("{head}_{secret}"), format!("{head}_{}", "0".repeat(secret.len()))] {
+        assert_eq!(fixture.accounts.signed_in(&guess).await.unwrap(), None, "{guess}");
+    }
+    fixture.accounts.signed_in(&one).await.expect_err("it is looked up, in a database that is closed");
 }
 
 #[tokio::test]
