@@ -37,6 +37,12 @@ pub struct PlanRequest {
 #[serde(deny_unknown_fields)]
 pub struct RegionsRequest {
     pub regions: Vec<String>,
+    /// Where the organization pays taxes from now on, where that was taken wrong: any region, also one
+    /// that it does not have. Left out or null, its home stays; one that is not known becomes the first of
+    /// `regions`.
+    #[serde(default)]
+    #[schema(example = "eu")]
+    pub home_region: Option<String>,
 }
 
 /// The most regions of one organization.
@@ -105,16 +111,18 @@ impl Accounts {
         self.set_plan(caller, organization, Plan::Free).await
     }
 
-    /// Replaces the regions; the operator alone. The home region stays, whatever their order. Answers 200.
+    /// Replaces the regions; the operator alone. The home region stays, whatever their order, but where
+    /// another one is asked for. Answers 200.
     pub async fn set_regions(
         &self,
         caller: &Caller,
         organization: &str,
-        regions: &[String],
+        request: &RegionsRequest,
     ) -> AccountResult<OrganizationAnswer> {
         caller.require_admin(organization)?;
         OperatorConsent::prove(caller, organization, "a change of regions")?;
-        check_regions(regions)?;
+        check_regions(request)?;
+        let regions = &request.regions;
         let mut change = self.begin(caller).await?;
         let account = change.account(organization).await?;
         let now_ms = change.now_ms();
@@ -123,9 +131,9 @@ impl Accounts {
             return Err(AccountError::ContactSales { organization: organization.to_owned(), what });
         }
         write_regions(&mut change, organization, regions).await?;
-        // An organization whose home is not known gets one; else it stays.
-        let home = account.home_region.as_ref().or(regions.first());
-        let sql = "UPDATE organizations SET home_region = $2 WHERE id = $1 AND home_region IS NULL";
+        // An organization whose home is not known gets one.
+        let home = request.home_region.as_ref().or(account.home_region.as_ref()).or(regions.first());
+        let sql = "UPDATE organizations SET home_region = $2 WHERE id = $1";
         change.execute(sql, values![organization, home.cloned()]).await?;
         change.touch(organization).await?;
         let before = json!({ "regions": account.regions, "home_region": account.home_region });
@@ -215,8 +223,12 @@ async fn write_regions(
     Ok(())
 }
 
-fn check_regions(regions: &[String]) -> AccountResult<()> {
+fn check_regions(request: &RegionsRequest) -> AccountResult<()> {
+    let RegionsRequest { regions, home_region } = request;
     let mut checks = Checks::default();
+    if let Some(home) = home_region {
+        checks.region("/home_region", home);
+    }
     checks.require((1..=MAX_REGIONS).contains(&regions.len()), "/regions", "there are 1 to 64 regions");
     for (index, region) in regions.iter().enumerate() {
         let pointer = format!("/regions/{index}");

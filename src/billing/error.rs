@@ -21,7 +21,7 @@ pub enum BillingError {
     TotalTooGreat { organization: String, month: Month },
     #[error(
         "bill organization {organization}: its home region is not known, so nobody can say whether it pays \
-         {tax}; `PUT /v1/organizations/{organization}/regions` makes the first region its home"
+         {tax}; `PUT /v1/organizations/{organization}/regions` makes the first region its home, or the `home_region` that it names"
     )]
     NoHomeRegion { organization: String, tax: String },
     #[error(

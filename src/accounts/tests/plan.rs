@@ -2,8 +2,8 @@ use super::*;
 
 use clock::Time;
 use event::Plan;
-use organization::SignUp;
-use serde_json::json;
+use organization::{RegionsRequest, SignUp};
+use serde_json::{Value as Json, json};
 
 #[tokio::test]
 async fn a_sign_up_begins_a_trial_of_thirty_days_with_a_license() {
@@ -127,21 +127,21 @@ async fn enterprise_is_the_operators_alone() {
     fixture.sign_up("acme").await;
     assert_eq!(slug(fixture.set_plan("acme", Plan::Enterprise).await), (403, "contact-sales"));
     let operator = Caller::operator();
-    let regions = ["us".to_owned(), "eu".to_owned()];
+    let regions = regions_of(&["us", "eu"]);
     let early = fixture.accounts.set_regions(&operator, "acme", &regions).await;
     assert_eq!(slug(early), (403, "contact-sales"));
     fixture.accounts.set_plan(&operator, "acme", Plan::Enterprise).await.unwrap();
     let own = fixture.accounts.set_regions(&admin("acme"), "acme", &regions).await;
     assert_eq!(slug(own), (403, "contact-sales"));
     let answer = fixture.accounts.set_regions(&operator, "acme", &regions).await.unwrap();
-    assert_eq!(answer.regions, regions);
+    assert_eq!(answer.regions, regions.regions);
     for plan in [Plan::Free, Plan::Plus, Plan::Enterprise] {
         assert_eq!(slug(fixture.set_plan("acme", plan).await), (403, "contact-sales"), "{plan}");
     }
     assert_eq!(slug(fixture.accounts.cancel_plan(&admin("acme"), "acme").await), (403, "contact-sales"));
     let down = fixture.accounts.set_plan(&operator, "acme", Plan::Free).await;
     assert_eq!(slug(down), (409, "too-many-regions"));
-    fixture.accounts.set_regions(&operator, "acme", &regions[..1]).await.unwrap();
+    fixture.accounts.set_regions(&operator, "acme", &regions_of(&["us"])).await.unwrap();
     let plus = fixture.accounts.set_plan(&operator, "acme", Plan::Plus).await;
     assert_eq!(slug(plus), (402, "payment-method-required"));
     let down = fixture.accounts.set_plan(&operator, "acme", Plan::Free).await.unwrap();
@@ -154,10 +154,39 @@ async fn regions_are_checked() {
     let fixture = Fixture::new().await;
     fixture.sign_up("acme").await;
     for regions in [vec![], vec!["us", "us"], vec!["US"], vec![""]] {
-        let regions: Vec<String> = regions.into_iter().map(str::to_owned).collect();
-        let result = fixture.accounts.set_regions(&Caller::operator(), "acme", &regions).await;
+        let request = regions_of(&regions);
+        let result = fixture.accounts.set_regions(&Caller::operator(), "acme", &request).await;
         assert_eq!(slug(result), (422, "invalid-request"), "{regions:?}");
     }
+    let request = RegionsRequest { home_region: Some("EU".to_owned()), ..regions_of(&["us"]) };
+    let result = fixture.accounts.set_regions(&Caller::operator(), "acme", &request).await;
+    assert_eq!(slug(result), (422, "invalid-request"));
+}
+
+/// A home that was taken wrong is mended by the operator, who finds that in the log.
+#[tokio::test]
+async fn the_operator_sets_another_home() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    let moved = RegionsRequest { home_region: Some("eu".to_owned()), ..regions_of(&["us"]) };
+    let own = fixture.accounts.set_regions(&admin("acme"), "acme", &moved).await;
+    assert_eq!(slug(own), (403, "contact-sales"));
+    let answer = fixture.accounts.set_regions(&Caller::operator(), "acme", &moved).await.unwrap();
+    assert_eq!((answer.regions, answer.home_region.as_deref()), (vec!["us".to_owned()], Some("eu")));
+    let sql = "SELECT before, after FROM audit_log WHERE action = 'regions.changed'";
+    let rows = fixture.accounts.database().fetch_all(sql, &[]).await.unwrap();
+    let said = |column| -> Json { serde_json::from_str(rows[0].text(column).unwrap()).unwrap() };
+    assert_eq!(said(0), json!({ "regions": ["us"], "home_region": "us" }));
+    assert_eq!(said(1), json!({ "regions": ["us"], "home_region": "eu" }));
+    // It stays where none is asked for.
+    let stays =
+        fixture.accounts.set_regions(&Caller::operator(), "acme", &regions_of(&["au"])).await.unwrap();
+    assert_eq!(stays.home_region.as_deref(), Some("eu"));
+    fixture.assert_log_is_whole().await;
+}
+
+fn regions_of(regions: &[&str]) -> RegionsRequest {
+    RegionsRequest { regions: regions.iter().map(|&region| region.to_owned()).collect(), home_region: None }
 }
 
 #[tokio::test]
@@ -170,7 +199,7 @@ async fn roles_and_foreign_organizations_are_kept_out() {
         assert_eq!(slug(accounts.set_plan(&caller, "acme", Plan::Free).await), (403, "role"));
         assert_eq!(slug(accounts.request_sales(&caller, "acme", "hello").await), (403, "role"));
         assert_eq!(slug(accounts.add_payment_method(&caller, "acme", &card()).await), (403, "role"));
-        assert_eq!(slug(accounts.set_regions(&caller, "acme", &[]).await), (403, "role"));
+        assert_eq!(slug(accounts.set_regions(&caller, "acme", &regions_of(&[])).await), (403, "role"));
         assert_eq!(slug(accounts.set_test_clock(&caller, Time(i64::MAX)).await), (403, "role"));
         assert_eq!(slug(accounts.sign_up(&caller, &sign_up("x")).await), (403, "role"));
     }

@@ -87,7 +87,9 @@ async fn cancel_plan(
     answer.map(Answer).map_err(|error| app.refuse(error))
 }
 
-/// Replaces the regions; for the operator. More than one needs Enterprise.
+/// Replaces the regions; for the operator. More than one needs Enterprise. With `home_region` the
+/// organization's home is another one too: its taxes are paid from the next invoice on that is made;
+/// invoices that were issued stay as they are.
 #[utoipa::path(put, path = "/v1/organizations/{org}/regions", tag = "accounts",
     request_body = RegionsRequest,
     params(("org" = String, Path, description = "The organization's id, percent-encoded")),
@@ -98,7 +100,7 @@ async fn set_regions(
     Changing(change): Changing,
     Json(request): Json<RegionsRequest>,
 ) -> Result<Answer<OrganizationAnswer>, Problem> {
-    let answer = app.accounts.set_regions(&change, &organization, &request.regions).await;
+    let answer = app.accounts.set_regions(&change, &organization, &request).await;
     answer.map(Answer).map_err(|error| app.refuse(error))
 }
 

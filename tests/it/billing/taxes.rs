@@ -111,14 +111,22 @@ async fn taxes_are_those_of_the_region_of_the_sign_up() {
     let invoice = &invoices(&world, "acme").await[0];
     assert_eq!(invoice["tax_region"], "us");
     assert_eq!(invoice["taxes"], json!([{ "name": "VAT", "percent": "19" }]));
-    // The operator gives it a home, and it is billed.
+    // The operator gives it a home, and it is billed. It is not the right one.
     let found = put("lost", "regions", json!({ "regions": ["eu"] })).await;
     assert_eq!(found["home_region"], "eu");
     let billed = bill_by(&taxed, "2026-10").await;
     assert_eq!(billed.issued, 1, "{billed:?}");
     let invoice = &invoices(&world, "lost").await[0];
     assert_eq!((invoice["tax_region"].as_str(), invoice.get("taxes")), (Some("eu"), None));
-    for number in ["2026-000001", "2026-000002"] {
+    // It is mended from the next invoice on; what was issued stays.
+    let mended = put("lost", "regions", json!({ "regions": ["eu"], "home_region": "us" })).await;
+    assert_eq!((&mended["regions"], &mended["home_region"]), (&json!(["eu"]), &json!("us")));
+    world.set_clock("2026-12-01T00:00:00Z").await;
+    bill_by(&taxed, "2026-11").await;
+    let told: Vec<_> =
+        invoices(&world, "lost").await.iter().map(|invoice| invoice["tax_region"].clone()).collect();
+    assert_eq!(told, ["us", "eu"]);
+    for number in ["2026-000001", "2026-000002", "2026-000003", "2026-000004"] {
         let (verification, _) = taxed.verify(number).await.expect("verify");
         assert!(verification.verified, "{verification:#?}");
     }
