@@ -20,7 +20,10 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// Charges an open invoice now, by the default payment method; one that is paid stays as it is. A
-/// request that is repeated charges nothing twice, whether its answer came or not.
+/// request that is repeated charges nothing twice, whether its answer came or not. Declined, or
+/// without a payment method: 402 `payment-declined`, `payment-method-required`. While another payment
+/// of the invoice is under way: 409 `conflict`; of a draft or a void invoice: 409 `invoice-not-open`.
+/// Where the payment provider gave no answer: 503 `payment-pending`.
 #[utoipa::path(post, path = "/v1/organizations/{org}/invoices/{number}/pay", tag = "billing",
     params(("org" = String, Path, description = "The organization's id, percent-encoded"),
            ("number" = String, Path, description = "The invoice's number")),
@@ -67,6 +70,14 @@ impl App {
                 "payment-pending",
                 "Whether the payment succeeded is not known yet",
                 "The payment provider has not answered. Ask again as Retry-After says: nothing is charged twice.",
+            ),
+            Collected::UnderWay => Problem::new(
+                StatusCode::CONFLICT,
+                "conflict",
+                "A payment of the invoice is under way",
+                format!(
+                    "Nothing more was begun. Ask for invoice {number} in a few seconds: it says whether it is paid."
+                ),
             ),
             Collected::Refused { .. } => Problem::unavailable(
                 "payment-provider-unavailable",

@@ -41,6 +41,8 @@ pub enum Collected {
     NoPaymentMethod,
     /// Whether it was charged is not known yet: the provider is asked again.
     Unknown,
+    /// Somebody else has the provider asked just now; what they hear decides.
+    UnderWay,
     /// The provider does not take what it is asked: the operator's to mend.
     Refused {
         cause: String,
@@ -80,7 +82,7 @@ impl Collection {
             Collected::Refused { .. } => &mut self.refused,
             Collected::Damaged => &mut self.damaged,
             // Somebody else was quicker.
-            Collected::NotOpen(_) | Collected::NotFound => return,
+            Collected::UnderWay | Collected::NotOpen(_) | Collected::NotFound => return,
         };
         *counter += 1;
     }
@@ -307,7 +309,7 @@ impl Payments {
         }
         if let Some(attempt) = Undecided::of_invoice(change, number).await? {
             return Ok(match attempt.is_claimed() {
-                true => Beginning::Ended(Collected::Unknown),
+                true => Beginning::Ended(Collected::UnderWay),
                 false => Beginning::Begun(Begun { attempt, is_new: false }),
             });
         }

@@ -18,7 +18,7 @@ use rand::{Rng, SeedableRng};
 use super::books::{Books, on_both};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub enum Fault {
     None,
     /// The provider never hears of it.
     LoseRequest,
@@ -33,7 +33,7 @@ enum Fault {
 type Choose = dyn Fn() -> Fault + Send + Sync;
 
 /// The sandbox, behind faults that are chosen for each question.
-struct Faulty {
+pub struct Faulty {
     sandbox: Sandbox,
     charging: Box<Choose>,
     looking: Box<Choose>,
@@ -52,8 +52,16 @@ impl Faulty {
         charging: impl Fn() -> Fault + Send + Sync + 'static,
         looking: impl Fn() -> Fault + Send + Sync + 'static,
     ) -> Self {
+        Self::over(&books.accounts, charging, looking)
+    }
+
+    pub fn over(
+        accounts: &Arc<Accounts>,
+        charging: impl Fn() -> Fault + Send + Sync + 'static,
+        looking: impl Fn() -> Fault + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            sandbox: Sandbox::new(books.accounts.clone()),
+            sandbox: Sandbox::new(accounts.clone()),
             charging: Box::new(charging),
             looking: Box::new(looking),
             asked: Arc::default(),
@@ -179,8 +187,8 @@ async fn several_processes_charge_once() {
         }
         for task in tasks {
             let collected = task.await.unwrap();
-            // Unknown: another one is asking just then.
-            let is_sound = matches!(collected, Collected::Paid | Collected::NotOpen(_) | Collected::Unknown);
+            // Under way: another one is asking just then.
+            let is_sound = matches!(collected, Collected::Paid | Collected::NotOpen(_) | Collected::UnderWay);
             assert!(is_sound, "{collected:?}");
         }
         assert_eq!(books.state("2026-000001").await, "paid");

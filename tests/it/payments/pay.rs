@@ -1,18 +1,22 @@
 //! `POST …/invoices/{number}/pay`, and what a month's billing collects.
 
-use odometer::accounts::Accounts;
-use odometer::billing::payment::{Payments, Settings};
-use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
+
+use odometer::accounts::{Accounts, Caller};
+use odometer::billing::payment::{Occasion, Payments, Settings};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::faults::{Fault, Faulty};
 use crate::accounts::world::{Answer, TOKEN, World, calls, services};
 use crate::billing::{bill, invoices, start_on_plus};
+use crate::servers;
 
 struct Shop {
     world: World,
     payments: Payments,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 impl Shop {
@@ -20,6 +24,15 @@ impl Shop {
     async fn new(test: &str) -> Self {
         let folder = tempfile::tempdir().expect("make a folder");
         let url = format!("sqlite://{}", folder.path().join("odometer.db").display());
+        Self::open(test, url, Some(folder)).await
+    }
+
+    async fn on_both(test: &str) -> [Self; 2] {
+        let url = servers::new_postgres_database(test).await;
+        [Self::new(test).await, Self::open(test, url, None).await]
+    }
+
+    async fn open(test: &str, url: String, folder: Option<TempDir>) -> Self {
         let mut made = None;
         let adjust = |app: odometer::http::App, accounts: &Arc<Accounts>| {
             let payments = Payments::new(accounts.clone(), &Settings::Sandbox).expect("payments");
@@ -79,6 +92,29 @@ async fn an_admin_pays_an_open_invoice_once() {
     let rows = rows.unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].text(0).unwrap(), format!("356.11 USD for {number} from tok_ok"));
+}
+
+/// Whoever asks while another one has the provider asked is told so, and changes nothing.
+#[tokio::test]
+async fn of_two_who_pay_at_once_one_is_told_to_wait() {
+    for shop in Shop::on_both("pay_twice").await {
+        let accounts = &shop.world.accounts;
+        let number = invoices(&shop.world, "acme").await[0]["number"].as_str().unwrap().to_owned();
+        let hanging = Faulty::over(accounts, || Fault::Hang, || Fault::None);
+        let hanging = Payments::through(accounts.clone(), Arc::new(hanging));
+        let operator = Caller::operator();
+        let first = hanging.collect(&operator, &number, Occasion::Asked);
+        let cut_off = tokio::time::timeout(Duration::from_millis(500), first).await;
+        assert!(cut_off.is_err(), "it hangs");
+        assert_eq!(shop.pay(TOKEN, "acme", &number).await.refusal(), (409, "conflict"));
+        assert_eq!(shop.status("acme").await, "active", "nothing failed");
+        // Nobody comes back: once the first has had its time, the provider is asked what became of it.
+        let sql = "UPDATE payment_attempts SET look_again_ms = 0";
+        accounts.database().execute(sql, &[]).await.expect("write");
+        assert_eq!(shop.pay(TOKEN, "acme", &number).await.good()["state"], "paid");
+        let rows = accounts.database().fetch_all("SELECT 1 FROM sandbox_charges", &[]).await.unwrap();
+        assert_eq!(rows.len(), 1);
+    }
 }
 
 #[tokio::test]
