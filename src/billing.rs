@@ -23,6 +23,7 @@ mod price;
 mod reading;
 mod register;
 mod rows;
+mod service_changes;
 mod tax;
 #[cfg(test)]
 mod tests;

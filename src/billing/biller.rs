@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use futures::{TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{Account, Accounts, Caller};
@@ -30,8 +30,8 @@ use super::register::{self, InvoiceSummary, Stretch};
 use super::unbilled::Unbilled;
 
 /// Accounts that are looked at together: some 10 MB with their usage.
-const TOGETHER: u32 = 1000;
-/// Stretches whose usage is read while one before them is written.
+pub(super) const TOGETHER: u32 = 1000;
+/// Groups whose usage is read while one before them is written.
 const AHEAD: usize = 2;
 
 /// Makes invoices of what the deployments counted.
@@ -40,7 +40,7 @@ pub struct Biller {
     pub(super) accounts: Arc<Accounts>,
     pub(super) deployments: Vec<Arc<Deployment>>,
     book: Arc<PriceBook>,
-    /// Ends the work between two stretches.
+    /// Ends the work between two groups.
     pub(super) stop: CancellationToken,
     pub(super) waits: Arc<Waits>,
 }
@@ -90,16 +90,18 @@ pub(super) struct Job<'a> {
     pub late: &'a Late,
 }
 
-/// The invoices of a stretch, still without numbers, and whose could not be made.
+/// The invoices of a group, still without numbers, and whose could not be made.
 pub(super) struct Made {
-    pub stretch: Stretch,
+    pub stretches: Vec<Stretch>,
     pub invoices: Vec<Invoice>,
     pub unbilled: Unbilled,
 }
 
 /// Accounts that are billed together, by id.
+#[derive(Default)]
 pub(super) struct Group {
-    pub stretch: Stretch,
+    /// All organizations between some two, or some that are far apart.
+    pub stretches: Vec<Stretch>,
     pub accounts: Vec<Account>,
     pub unbilled: Unbilled,
 }
@@ -111,7 +113,7 @@ impl Biller {
         Self { accounts, deployments, book: Arc::new(book), stop, waits }
     }
 
-    /// Ends early, between two stretches, once it is told to stop.
+    /// Ends early, between two groups, once it is told to stop.
     pub fn until(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
     }
@@ -241,13 +243,13 @@ impl Biller {
         let late = self.late(earlier, sequence, &ledgers).await?;
         let job = Job { month, version: self.book.at(month), ledgers: &ledgers, late: &late };
         let (mut invoices, mut unbilled, mut stopped) = (Vec::new(), Unbilled::default(), false);
-        let mut stretches = std::pin::pin!(self.stretches(&job, only));
-        while let Some(made) = stretches.try_next().await? {
-            let stretch = made.stretch.clone();
+        let mut made = std::pin::pin!(self.made(&job, self.groups(only)));
+        while let Some(made) = made.try_next().await? {
+            let stretches = made.stretches.clone();
             let drafts = self.drafts(made, &mut unbilled).await?;
             invoices.extend(drafts.iter().map(|draft| InvoiceSummary::from(draft.invoice())));
             if !dry_run {
-                register::replace_drafts(&self.accounts, caller, month, &stretch, drafts).await?;
+                register::replace_drafts(&self.accounts, caller, month, &stretches, drafts).await?;
             }
             stopped = self.stop.is_cancelled();
             if stopped {
@@ -260,7 +262,7 @@ impl Biller {
     /// What was made, as drafts that say what would be due by the credit of now.
     async fn drafts(&self, made: Made, unbilled: &mut Unbilled) -> BillingResult<Vec<Draft>> {
         unbilled.extend(made.unbilled);
-        let credits = register::credits(self.accounts.database(), &made.stretch, unbilled).await?;
+        let credits = register::credits(self.accounts.database(), &made.stretches, unbilled).await?;
         let credit_of = |invoice: &Invoice| credits.get(&invoice.organization).copied().unwrap_or_default();
         let drafts = made.invoices.into_iter().map(|invoice| {
             let credit = credit_of(&invoice);
@@ -282,8 +284,8 @@ impl Biller {
             let late = self.late(earlier, closing.sequence, &ledgers).await?;
             let job = Job { month, version: &closing.version, ledgers: &ledgers, late: &late };
             let known: HashSet<String> = invoices.iter().map(|known| known.organization.clone()).collect();
-            let mut stretches = std::pin::pin!(self.stretches(&job, only));
-            while let Some(made) = stretches.try_next().await? {
+            let mut made = std::pin::pin!(self.made(&job, self.groups(only)));
+            while let Some(made) = made.try_next().await? {
                 let drafts = self.drafts(made, &mut unbilled).await?;
                 let new = drafts.iter().map(Draft::invoice);
                 let new = new.filter(|invoice| !known.contains(&invoice.organization));
@@ -294,35 +296,41 @@ impl Biller {
         Ok(Billed { month, finalized: true, dry_run, waiting, issued: 0, stopped, invoices, unbilled })
     }
 
-    /// The invoices of all organizations by id, stretch by stretch, their usage read ahead.
-    pub(super) fn stretches<'a>(
+    /// All organizations by id, group by group.
+    pub(super) fn groups<'a>(
         &'a self,
-        job: &'a Job<'a>,
         only: Option<&'a str>,
-    ) -> impl futures::Stream<Item = BillingResult<Made>> + 'a {
-        let groups = stream::try_unfold(Some(String::new()), move |after| async move {
+    ) -> impl Stream<Item = BillingResult<Group>> + 'a {
+        stream::try_unfold(Some(String::new()), move |after| async move {
             let Some(after) = after else { return Ok(None) };
             let (group, next) = match only {
                 Some(organization) => (self.group(vec![organization.to_owned()]).await?, None),
                 None => {
                     let group = self.group_after(&after).await?;
-                    let next = Some(group.stretch.last.clone()).filter(|last| !last.is_empty());
-                    (group, next)
+                    let last = group.stretches.last().map(|stretch| stretch.last.clone());
+                    (group, last)
                 }
             };
             let is_empty = group.accounts.is_empty() && group.unbilled.is_empty();
-            Ok::<_, BillingError>((!is_empty).then_some((group, next)))
-        });
+            Ok((!is_empty).then_some((group, next)))
+        })
+    }
+
+    /// The invoices of the groups, their usage read ahead.
+    pub(super) fn made<'a>(
+        &'a self,
+        job: &'a Job<'a>,
+        groups: impl Stream<Item = BillingResult<Group>> + 'a,
+    ) -> impl Stream<Item = BillingResult<Made>> + 'a {
         groups.map_ok(move |group| self.make(job, group)).try_buffered(AHEAD)
     }
 
     async fn group_after(&self, after: &str) -> BillingResult<Group> {
         match self.accounts.accounts_after(after, TOGETHER).await {
             Ok(accounts) => {
-                let id = |account: Option<&Account>| account.map(|account| account.id.clone());
-                let (first, last) = (id(accounts.first()), id(accounts.last()));
-                let stretch = Stretch { first: first.unwrap_or_default(), last: last.unwrap_or_default() };
-                Ok(Group { stretch, accounts, unbilled: Unbilled::default() })
+                let stretch = Stretch::of_all(accounts.iter().map(|account| account.id.as_str()));
+                let stretches = stretch.into_iter().collect();
+                Ok(Group { stretches, accounts, unbilled: Unbilled::default() })
             }
             // One of them can't be read: which?
             Err(error) if error.is_unreadable() => {
@@ -334,41 +342,39 @@ impl Biller {
     }
 
     /// Accounts one by one; those that can't be read are left out.
-    pub(super) async fn group(&self, ids: Vec<String>) -> BillingResult<Group> {
+    async fn group(&self, ids: Vec<String>) -> BillingResult<Group> {
         let (mut accounts, mut unbilled) = (Vec::with_capacity(ids.len()), Unbilled::default());
         for id in &ids {
             let account = self.accounts.stored_account(id).await.map_err(BillingError::from);
             accounts.extend(unbilled.take(id, account)?);
         }
-        let id = |id: Option<&String>| id.cloned().unwrap_or_default();
-        let stretch = Stretch { first: id(ids.first()), last: id(ids.last()) };
-        Ok(Group { stretch, accounts, unbilled })
+        let stretches = Stretch::of_all(ids.iter().map(String::as_str)).into_iter().collect();
+        Ok(Group { stretches, accounts, unbilled })
     }
 
-    pub(super) async fn make(&self, job: &Job<'_>, group: Group) -> BillingResult<Made> {
-        let Group { stretch, accounts, mut unbilled } = group;
+    async fn make(&self, job: &Job<'_>, group: Group) -> BillingResult<Made> {
+        let Group { stretches, accounts, mut unbilled } = group;
         let payers: Vec<Payer> = accounts.iter().map(Payer::from).collect();
-        let invoices = self.price(job, &stretch, &payers, &mut unbilled).await?;
-        Ok(Made { stretch, invoices, unbilled })
+        let invoices = self.price(job, &stretches, &payers, &mut unbilled).await?;
+        Ok(Made { stretches, invoices, unbilled })
     }
 
     /// The payers' invoices of the month, those who get one.
     pub(super) async fn price(
         &self,
         job: &Job<'_>,
-        stretch: &Stretch,
+        stretches: &[Stretch],
         payers: &[Payer],
         unbilled: &mut Unbilled,
     ) -> BillingResult<Vec<Invoice>> {
         let Job { month, version, ledgers, late } = *job;
         let mut charged = Vec::new();
         for payer in payers {
-            let grain = unbilled.take(&payer.organization, payer.grain(month, version))?.flatten();
-            charged.extend(grain.map(|grain| (payer.organization.as_str(), grain)));
+            charged.extend(unbilled.take(&payer.organization, payer.wanted(month, version))?.flatten());
         }
         let (mut counted, (mut adjustments, left_out)) = tokio::try_join!(
             ledgers.counted(month, &charged),
-            late.adjustments(self.accounts.database(), stretch, ledgers),
+            late.adjustments(self.accounts.database(), stretches, ledgers),
         )?;
         unbilled.extend(left_out);
         let mut invoices = Vec::new();

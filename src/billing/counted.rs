@@ -1,26 +1,42 @@
 //! What one organization used in a month, as it is priced.
 
-use crate::aggregate::{CountRow, Fold, ServiceRow};
+use std::ops::Range;
+
+use crate::aggregate::{CountRow, Fold};
 use crate::rating::{MonthUsage, Span};
-use crate::snapshot::register::{ServiceCounts, peak};
+use crate::snapshot::register::ServiceCounts;
 use crate::snapshot::usage::{PUBLISHED_SERVICES, REGIONS, SERVICES};
+use crate::store::Grain;
 
 #[cfg(test)]
 mod tests;
 
+/// What is to be read of one organization's month.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted<'a> {
+    pub organization: &'a str,
+    pub grain: Grain,
+    /// Those that a plan bills.
+    pub spans: Vec<Span>,
+}
+
+/// By span, in epoch milliseconds. A span that is not there had no service.
+pub type SpanPeaks = Vec<(Range<i64>, ServiceCounts)>;
+
 /// Counts of one month by hour (or, of who was on one plan all month, in its first hour), of all
-/// deployments; service changes of all times before the month's end; the number of regions.
+/// deployments; the most services in each span that a plan bills; the number of regions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     pub counts: Vec<CountRow>,
-    pub services: Vec<ServiceRow>,
+    pub peaks: SpanPeaks,
     pub regions: u64,
 }
 
 impl Counted {
     fn peak(&self, spans: &[Span]) -> ServiceCounts {
-        let peaks = spans.iter().map(|span| peak(&self.services, span.from_ms..span.to_ms));
-        peaks.fold(ServiceCounts::default(), ServiceCounts::max)
+        let is_in = |period: &Range<i64>| spans.iter().any(|span| *period == (span.from_ms..span.to_ms));
+        let peaks = self.peaks.iter().filter(|(period, _)| is_in(period));
+        peaks.fold(ServiceCounts::default(), |greatest, (_, peak)| greatest.max(*peak))
     }
 
     /// What was summed up, and the greatest of what was not.

@@ -69,12 +69,12 @@ impl Late {
         self.voided.contains(organization) || (is_late && self.organizations.contains(organization))
     }
 
-    /// The adjustments of the stretch's organizations, by organization: what each month costs by the
+    /// The adjustments of the stretches' organizations, by organization: what each month costs by the
     /// ledgers, less what was invoiced for it. Whose earlier invoices can't be read is left out.
     pub async fn adjustments(
         &self,
         database: &Database,
-        stretch: &Stretch,
+        stretches: &[Stretch],
         ledgers: &Ledgers,
     ) -> BillingResult<(HashMap<String, Vec<InvoiceLine>>, Unbilled)> {
         let mut unbilled = Unbilled::default();
@@ -82,7 +82,7 @@ impl Late {
             return Ok((HashMap::new(), unbilled));
         }
         let concerns = |organization: &str| self.concerns(organization);
-        let invoiced = invoiced_before(database, stretch, self.sequence, concerns, &mut unbilled).await?;
+        let invoiced = invoiced_before(database, stretches, self.sequence, concerns, &mut unbilled).await?;
         let mut adjusted: HashMap<String, Vec<InvoiceLine>> = HashMap::new();
         for closing in &self.earlier {
             let month = closing.month;
@@ -94,10 +94,8 @@ impl Late {
                 .collect();
             let mut wanted = Vec::new();
             for (payer, _) in &billed {
-                let grain = payer.grain(month, &closing.version);
-                if let Some(grain) = unbilled.take(&payer.organization, grain)?.flatten() {
-                    wanted.push((payer.organization.as_str(), grain));
-                }
+                let of_payer = payer.wanted(month, &closing.version);
+                wanted.extend(unbilled.take(&payer.organization, of_payer)?.flatten());
             }
             let mut counted = ledgers.counted(month, &wanted).await?;
             for (payer, earlier) in &billed {

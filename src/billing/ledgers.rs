@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 
-use crate::aggregate::{BlockKind, CountRow, LedgerRow, ServiceRow};
+use crate::aggregate::{BlockKind, CountRow, LedgerRow};
 use crate::month::Month;
+use crate::rating::Span;
 use crate::snapshot::Deployment;
+use crate::snapshot::register::Peaks;
 use crate::store::closings::as_of;
 use crate::store::{Grain, StoreError};
 
 use super::closing::Closing;
-use super::counted::Counted;
+use super::counted::{Counted, SpanPeaks, Wanted};
 use super::error::{BillingError, BillingResult};
+use super::service_changes::ServiceChanges;
 
 /// The rows that count, by deployment.
 #[derive(Clone, Debug)]
@@ -28,7 +31,7 @@ pub struct Changed {
     earliest_ms: Option<i64>,
 }
 
-fn silent(deployment: &Deployment) -> impl Fn(StoreError) -> BillingError {
+pub(super) fn silent(deployment: &Deployment) -> impl Fn(StoreError) -> BillingError {
     let region = deployment.region().clone();
     move |source| BillingError::Store { region: region.clone(), source }
 }
@@ -70,34 +73,54 @@ impl Ledgers {
     pub async fn counted(
         &self,
         month: Month,
-        organizations: &[(&str, Grain)],
+        wanted: &[Wanted<'_>],
     ) -> BillingResult<HashMap<String, Counted>> {
         let named = |grain: Grain| -> Vec<&str> {
-            organizations.iter().filter(|(_, wanted)| *wanted == grain).map(|(name, _)| *name).collect()
+            wanted.iter().filter(|one| one.grain == grain).map(|one| one.organization).collect()
         };
-        let all: Vec<&str> = organizations.iter().map(|(name, _)| *name).collect();
         let (whole, hourly) = (named(Grain::Whole), named(Grain::Hour));
         let reads = self.0.iter().map(|(deployment, rows)| {
-            let (whole, hourly, all) = (&whole, &hourly, &all);
+            let (whole, hourly) = (&whole, &hourly);
             async move {
                 tokio::try_join!(
                     read_counts(deployment, rows, whole, month, Grain::Whole),
                     read_counts(deployment, rows, hourly, month, Grain::Hour),
-                    read_services(deployment, rows, all),
                 )
                 .map_err(silent(deployment))
             }
         });
+        let (counts, peaks) = tokio::try_join!(try_join_all(reads), self.peaks(month, wanted))?;
         let mut counted: HashMap<String, Counted> = HashMap::new();
-        for (whole, hourly, services) in try_join_all(reads).await? {
-            for row in whole.into_iter().chain(hourly) {
-                counted.entry(row.organization.clone()).or_default().counts.push(row);
-            }
-            for row in services.into_iter().filter(|row| row.time_ms < month.end_ms()) {
-                counted.entry(row.organization.clone()).or_default().services.push(row);
-            }
+        for row in counts.into_iter().flat_map(|(whole, hourly)| whole.into_iter().chain(hourly)) {
+            counted.entry(row.organization.clone()).or_default().counts.push(row);
+        }
+        for (organization, peaks) in peaks {
+            counted.entry(organization).or_default().peaks = peaks;
         }
         Ok(counted)
+    }
+
+    /// The most services that the organizations had, all deployments together.
+    async fn peaks(&self, month: Month, wanted: &[Wanted<'_>]) -> BillingResult<HashMap<String, SpanPeaks>> {
+        let organizations: Vec<&str> = wanted.iter().map(|one| one.organization).collect();
+        let mut streams = Vec::new();
+        for (deployment, rows) in self.0.iter().filter(|(_, rows)| !rows.is_empty() && !wanted.is_empty()) {
+            let changes = deployment.store().billed_services(rows, &organizations, month.end_ms());
+            streams.push((deployment.clone(), changes.map_err(silent(deployment))?));
+        }
+        let mut changes = ServiceChanges::begin(streams).await?;
+        let spans: HashMap<&str, &[Span]> =
+            wanted.iter().map(|one| (one.organization, one.spans.as_slice())).collect();
+        let mut peaks = HashMap::new();
+        while let Some(organization) = changes.organization().map(str::to_owned) {
+            let spans = spans.get(organization.as_str()).copied().unwrap_or_default();
+            let mut of_organization = Peaks::over(spans.iter().map(|span| span.from_ms..span.to_ms));
+            while let Some(row) = changes.next_of(&organization).await? {
+                of_organization.take(&row);
+            }
+            peaks.insert(organization, of_organization.finish());
+        }
+        Ok(peaks)
     }
 
     /// By deployment, what is in these ledgers and not in the earlier ones, or the other way round.
@@ -122,17 +145,6 @@ async fn read_counts(
         return Ok(Vec::new());
     }
     deployment.store().billed_counts(rows, organizations, &month.hours(), grain).await
-}
-
-async fn read_services(
-    deployment: &Deployment,
-    rows: &[LedgerRow],
-    organizations: &[&str],
-) -> Result<Vec<ServiceRow>, StoreError> {
-    if organizations.is_empty() || rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    deployment.store().billed_services(rows, organizations).await
 }
 
 fn require_regions(deployments: &[Arc<Deployment>], closing: &Closing) -> BillingResult<()> {

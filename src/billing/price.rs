@@ -5,10 +5,10 @@ use rust_decimal::Decimal;
 use crate::accounts::Account;
 use crate::event::PlanPeriod;
 use crate::month::Month;
-use crate::rating::{Currency, Line, LineKind, PriceBookVersion, RatingError, TaxRate, rate};
+use crate::rating::{Currency, Line, LineKind, PriceBookVersion, RatingError, Span, TaxRate, rate};
 use crate::store::Grain;
 
-use super::counted::Counted;
+use super::counted::{Counted, Wanted};
 use super::error::{BillingError, BillingResult};
 use super::invoice::{BilledPeriod, Invoice, InvoiceLine, InvoiceLineKind, InvoiceState};
 use super::tax;
@@ -50,13 +50,17 @@ impl From<&Invoice> for Payer {
 }
 
 impl Payer {
-    /// How finely the payer's counts of the month are needed; `None`: nothing of it is charged.
-    pub fn grain(&self, month: Month, version: &PriceBookVersion) -> BillingResult<Option<Grain>> {
+    /// What of the payer's month is needed; `None`: nothing of it is charged.
+    pub fn wanted(&self, month: Month, version: &PriceBookVersion) -> BillingResult<Option<Wanted<'_>>> {
         let plans = version.charged_spans(month, &self.periods).map_err(|error| self.unrated(error))?;
-        let Some((_, spans)) = plans.first() else { return Ok(None) };
-        let whole = matches!(spans[..], [span]
+        if plans.is_empty() {
+            return Ok(None);
+        }
+        let spans: Vec<Span> = plans.into_iter().flat_map(|(_, spans)| spans).collect();
+        let is_whole = matches!(spans[..], [span]
             if span.from_ms == month.start_ms() && span.to_ms == month.end_ms());
-        Ok(Some(if whole { Grain::Whole } else { Grain::Hour }))
+        let grain = if is_whole { Grain::Whole } else { Grain::Hour };
+        Ok(Some(Wanted { organization: &self.organization, grain, spans }))
     }
 
     /// What the month costs by the counts.
@@ -99,7 +103,7 @@ impl Payer {
         counted: &Counted,
         adjustments: Vec<InvoiceLine>,
     ) -> BillingResult<Option<Invoice>> {
-        let is_charged = self.grain(month, version)?.is_some();
+        let is_charged = self.wanted(month, version)?.is_some();
         if !is_charged && adjustments.iter().all(|line| line.amount.is_zero()) {
             return Ok(None);
         }

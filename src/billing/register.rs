@@ -6,7 +6,7 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use crate::accounts::database::{Database, DatabaseResult, Row, values};
+use crate::accounts::database::{Database, DatabaseResult, Row, Value, values};
 use crate::accounts::{Accounts, Caller, Change, List, Page};
 use crate::clock::Time;
 use crate::month::Month;
@@ -23,6 +23,24 @@ use super::unbilled::Unbilled;
 pub struct Stretch {
     pub first: String,
     pub last: String,
+}
+
+impl Stretch {
+    pub fn of_one(organization: &str) -> Self {
+        Self { first: organization.to_owned(), last: organization.to_owned() }
+    }
+
+    fn values(&self) -> [Value; 2] {
+        [self.first.as_str().into(), self.last.as_str().into()]
+    }
+
+    /// Around organizations that come by id; `None`: there are none.
+    pub fn of_all<'a>(organizations: impl Iterator<Item = &'a str>) -> Option<Self> {
+        organizations.fold(None, |stretch, organization| match stretch {
+            None => Some(Self::of_one(organization)),
+            Some(Self { first, .. }) => Some(Self { first, last: organization.to_owned() }),
+        })
+    }
 }
 
 /// An invoice as lists of many show it.
@@ -124,12 +142,12 @@ pub struct Earlier {
     pub is_void: bool,
 }
 
-/// What was invoiced earlier to the organizations of a stretch: final invoices of closings before
+/// What was invoiced earlier to the organizations of stretches: final invoices of closings before
 /// this one, by organization, without their ledgers. What was voided after this closing still stood.
 /// Whose invoices can't be read is not among them.
 pub async fn invoiced_before(
     database: &Database,
-    stretch: &Stretch,
+    stretches: &[Stretch],
     sequence: i64,
     concerns: impl Fn(&str) -> bool,
     unbilled: &mut Unbilled,
@@ -139,21 +157,27 @@ pub async fn invoiced_before(
         WHERE organization >= $1 AND organization <= $2 AND number IS NOT NULL AND closing < $3
         ORDER BY organization, closing";
     let mut invoices: HashMap<String, Vec<Earlier>> = HashMap::new();
-    let values = values![stretch.first.as_str(), stretch.last.as_str(), sequence];
-    database
-        .for_each(sql, values, |row| {
-            let organization = row.text(0)?;
-            if !concerns(organization) {
-                return Ok(());
-            }
-            match read_earlier(&row) {
-                Ok(earlier) => invoices.entry(organization.to_owned()).or_default().push(earlier),
-                Err(error) if error.is_unreadable() => unbilled.add(organization, &error),
-                Err(error) => return Err(error),
-            }
-            Ok(())
-        })
-        .await?;
+    for stretch in stretches {
+        // Of one alone it is known without asking.
+        if stretch.first == stretch.last && !concerns(&stretch.first) {
+            continue;
+        }
+        let values = values![stretch.first.as_str(), stretch.last.as_str(), sequence];
+        database
+            .for_each(sql, values, |row| {
+                let organization = row.text(0)?;
+                if !concerns(organization) {
+                    return Ok(());
+                }
+                match read_earlier(&row) {
+                    Ok(earlier) => invoices.entry(organization.to_owned()).or_default().push(earlier),
+                    Err(error) if error.is_unreadable() => unbilled.add(organization, &error),
+                    Err(error) => return Err(error),
+                }
+                Ok(())
+            })
+            .await?;
+    }
     invoices.retain(|organization, _| !unbilled.contains(organization));
     Ok(invoices)
 }
@@ -223,18 +247,24 @@ fn read_summary(row: &Row, month: Month) -> DatabaseResult<InvoiceSummary> {
 /// What is left of credits, where something is.
 pub async fn credits(
     database: &Database,
-    stretch: &Stretch,
+    stretches: &[Stretch],
     unbilled: &mut Unbilled,
 ) -> DatabaseResult<HashMap<String, Decimal>> {
-    let values = values![stretch.first.as_str(), stretch.last.as_str()];
-    read_credits(&database.fetch_all(CREDITS, values).await?, unbilled)
+    let mut credits = HashMap::new();
+    for stretch in stretches {
+        read_credits(&database.fetch_all(CREDITS, &stretch.values()).await?, &mut credits, unbilled)?;
+    }
+    Ok(credits)
 }
 
 const CREDITS: &str =
     "SELECT organization, amount FROM invoice_credits WHERE organization >= $1 AND organization <= $2";
 
-fn read_credits(rows: &[Row], unbilled: &mut Unbilled) -> DatabaseResult<HashMap<String, Decimal>> {
-    let mut credits = HashMap::new();
+fn read_credits(
+    rows: &[Row],
+    credits: &mut HashMap<String, Decimal>,
+    unbilled: &mut Unbilled,
+) -> DatabaseResult<()> {
     for row in rows {
         match row.text(1).and_then(read_decimal) {
             Ok(credit) => drop(credits.insert(row.text(0)?.to_owned(), credit)),
@@ -242,15 +272,15 @@ fn read_credits(rows: &[Row], unbilled: &mut Unbilled) -> DatabaseResult<HashMap
             Err(error) => return Err(error),
         }
     }
-    Ok(credits)
+    Ok(())
 }
 
-/// Replaces the stretch's drafts of a month that is not closed.
+/// Replaces the stretches' drafts of a month that is not closed.
 pub async fn replace_drafts(
     accounts: &Accounts,
     caller: &Caller,
     month: Month,
-    stretch: &Stretch,
+    stretches: &[Stretch],
     drafts: Vec<Draft>,
 ) -> BillingResult<()> {
     let mut change = accounts.begin(caller).await?;
@@ -260,14 +290,16 @@ pub async fn replace_drafts(
     if change.fetch_optional(closed, values![name.as_str()]).await?.is_some() {
         return Ok(());
     }
-    change.delete_drafts(month, stretch).await?;
+    for stretch in stretches {
+        change.delete_drafts(month, stretch).await?;
+    }
     let rows = drafts.iter().map(|draft| invoice_row(draft.invoice(), None, None));
     insert(&mut change, rows.collect::<DatabaseResult<_>>()?).await?;
     change.commit(200, &()).await?;
     Ok(())
 }
 
-/// Gives the stretch's drafts their numbers, in the order of the organizations, and takes their
+/// Gives the stretches' drafts their numbers, in the order of the organizations, and takes their
 /// place; those that have an invoice of the month already keep it. Everything in one transaction,
 /// so that no number is left out or given twice. Answers how many were issued; whose credit can't be
 /// read is left out.
@@ -275,7 +307,7 @@ pub async fn issue(
     accounts: &Accounts,
     caller: &Caller,
     closing: &Closing,
-    stretch: &Stretch,
+    stretches: &[Stretch],
     drafts: Vec<Draft>,
     unbilled: &mut Unbilled,
 ) -> BillingResult<usize> {

@@ -13,6 +13,7 @@ use crate::clock::Time;
 use crate::event::{HOUR_MS, Plan, PlanPeriod};
 use crate::month::Month;
 use crate::rating::PriceBook;
+use crate::snapshot::register::peak;
 
 const DOC: &str = include_str!("../../docs/billing.md");
 
@@ -68,10 +69,10 @@ fn acme() -> Payer {
 }
 
 /// What is counted of a month at its own closing, or `late` at the next one.
-fn used(month: &str, late: bool) -> Counted {
+fn used(name: &str, late: bool) -> Counted {
     let mut services: Vec<ServiceRow> =
         ["billing", "search", "ship"].map(|name| created(name, "2026-10-12T08:00:00Z")).to_vec();
-    let counts = match month {
+    let counts = match name {
         "2026-10" => vec![calls("2026-10-20T00:00:00Z", 650_000)],
         "2026-11" => {
             let mut counts = vec![
@@ -89,7 +90,11 @@ fn used(month: &str, late: bool) -> Counted {
         }
         _ => Vec::new(),
     };
-    Counted { counts, services, regions: 1 }
+    let book = PriceBook::built_in();
+    let wanted = acme().wanted(month(name), book.at(month(name))).unwrap().map(|wanted| wanted.spans);
+    let periods = wanted.unwrap_or_default().into_iter().map(|span| span.from_ms..span.to_ms);
+    let peaks = periods.map(|period| (period.clone(), peak(&services, period))).collect();
+    Counted { counts, peaks, regions: 1 }
 }
 
 struct Books {

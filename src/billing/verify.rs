@@ -52,11 +52,10 @@ impl Biller {
         let mut payer = Payer { regions: stored.regions, ..Payer::from(&account) };
         // What was made before home regions were kept went by the order of the regions.
         payer.home = stored.tax_region.clone();
-        let organization = stored.organization.clone();
-        let stretch = Stretch { first: organization.clone(), last: organization };
+        let stretch = Stretch::of_one(&stored.organization);
         let job = Job { month: closing.month, version: &closing.version, ledgers: &ledgers, late: &late };
         let mut unbilled = Unbilled::default();
-        let computed = self.price(&job, &stretch, &[payer], &mut unbilled).await?.pop();
+        let computed = self.price(&job, &[stretch], &[payer], &mut unbilled).await?.pop();
         unbilled.into_result()?;
         let computed = computed.map(|content| issued_as(content, &stored, &closing));
         let beside = record::differences(database, number, &closing).await?;

@@ -136,21 +136,61 @@ impl Catalog {
     }
 }
 
-/// The most services, and the most published ones, that an organization had at any instant of
-/// `period` (epoch milliseconds, half-open), over all its regions. At an instant, the events timed
-/// then and before say what there is.
+/// The most services, and the most published ones, that an organization had at any instant of each of
+/// some periods (epoch milliseconds, half-open), over all its regions. At an instant, the events timed
+/// then and before say what there is. Holds the catalog, however many events make it.
+#[derive(Debug)]
+pub struct Peaks {
+    catalog: Catalog,
+    periods: Vec<(Range<i64>, ServiceCounts)>,
+    /// The time of the events that were taken last: what they say holds from then on.
+    since_ms: i64,
+}
+
+impl Peaks {
+    pub fn over(periods: impl IntoIterator<Item = Range<i64>>) -> Self {
+        let periods = periods.into_iter().map(|period| (period, ServiceCounts::default())).collect();
+        Self { catalog: Catalog::default(), periods, since_ms: i64::MIN }
+    }
+
+    /// Takes an event that is not earlier than those before.
+    pub fn take(&mut self, row: &ServiceRow) {
+        debug_assert!(self.since_ms <= row.time_ms, "events come in the order of their times");
+        if self.since_ms < row.time_ms {
+            self.stand_until(row.time_ms);
+            self.since_ms = row.time_ms;
+        }
+        self.catalog.apply(&Arc::from(row.region.as_str()), row);
+    }
+
+    /// What the catalog says held until then.
+    fn stand_until(&mut self, until_ms: i64) {
+        let total = self.catalog.total();
+        for (period, greatest) in &mut self.periods {
+            if self.since_ms.max(period.start) < until_ms.min(period.end) {
+                *greatest = greatest.max(total);
+            }
+        }
+    }
+
+    /// The periods, each with what was the greatest in it.
+    pub fn finish(mut self) -> Vec<(Range<i64>, ServiceCounts)> {
+        self.stand_until(i64::MAX);
+        self.periods
+    }
+}
+
+/// [`Peaks`] over one period, of events in any order.
 pub fn peak(rows: &[ServiceRow], period: Range<i64>) -> ServiceCounts {
     let mut by_time: Vec<&ServiceRow> = rows.iter().filter(|row| row.time_ms < period.end).collect();
     by_time.sort_by_key(|row| row.time_ms);
-    let mut catalog = Catalog::default();
-    let mut greatest = ServiceCounts::default();
-    for instant in by_time.chunk_by(|a, b| a.time_ms == b.time_ms) {
-        if instant[0].time_ms > period.start {
-            greatest = greatest.max(catalog.total());
-        }
-        for row in instant {
-            catalog.apply(&Arc::from(row.region.as_str()), row);
-        }
+    let mut peaks = Peaks::over([period]);
+    for row in by_time {
+        peaks.take(row);
     }
-    if period.is_empty() { ServiceCounts::default() } else { greatest.max(catalog.total()) }
+    peaks
+        .finish()
+        .into_iter()
+        .map(|(_, greatest)| greatest)
+        .fold(ServiceCounts::default(), ServiceCounts::max)
 }

@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use super::blocks::{among_blocks, with_blocks};
 use super::client::{QUERY_TIMEOUT, within};
-use super::rows::{HOUR_S, StoredCount, StoredService};
+use super::read::BlockServices;
+use super::rows::{HOUR_S, StoredCount};
 use super::schema::literal;
 use super::usage::among_hours;
 use super::{Store, StoreError};
-use crate::aggregate::{CountRow, LedgerRow, ServiceRow};
+use crate::aggregate::{CountRow, LedgerRow};
 
 /// How finely counts are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,30 +60,23 @@ impl Store {
         Ok(counts)
     }
 
-    /// The service changes in the named blocks of the organizations, by organization; the same event
-    /// may be there twice.
-    pub async fn billed_services(
+    /// What the named blocks say of the organizations' services, of events timed before an instant
+    /// (epoch milliseconds), by organization and time, streamed. The same event may be there twice.
+    pub fn billed_services(
         &self,
         rows: &[LedgerRow],
         organizations: &[&str],
-    ) -> Result<Vec<ServiceRow>, StoreError> {
+        before_ms: i64,
+    ) -> Result<BlockServices, StoreError> {
         let sql = format!(
-            "{}SELECT ?fields FROM service_changes WHERE {} AND organization IN ({})
-            ORDER BY organization, region, service, version, time, source, id",
+            "{}SELECT ?fields FROM service_changes
+            WHERE {} AND organization IN ({}) AND time < fromUnixTimestamp64Milli({before_ms}, 'UTC')
+            ORDER BY organization, time",
             with_blocks!(),
             among_blocks!(),
             quoted(organizations)
         );
-        let action = || "read services that are billed".to_owned();
-        let mut cursor = self
-            .blocks_of(&sql, rows)
-            .fetch::<StoredService<'_>>()
-            .map_err(|error| StoreError::new(action(), &error))?;
-        let mut services = Vec::new();
-        while let Some(record) = within(QUERY_TIMEOUT, action, cursor.next()).await? {
-            services.push(record.to_row().1);
-        }
-        Ok(services)
+        BlockServices::read(self.blocks_of(&sql, rows), "read services that are billed")
     }
 
     /// The organizations of which the named blocks say something that was timed before the instant

@@ -16,21 +16,6 @@ fn count(hour: u32, fold: Fold, value: u128) -> CountRow {
     }
 }
 
-fn service(id: usize, time_ms: i64, exists: bool) -> ServiceRow {
-    ServiceRow {
-        organization: "acme".to_owned(),
-        region: "us".to_owned(),
-        service: format!("service-{id}"),
-        version: time_ms,
-        time_ms,
-        source: "catalog".to_owned(),
-        id: format!("{id}-{time_ms}"),
-        exists: Some(exists),
-        published: None,
-        name: None,
-    }
-}
-
 fn span(from_hour: i64, to_hour: i64) -> Span {
     let start = november().start_ms();
     Span::of(start + from_hour * 3_600_000, start + to_hour * 3_600_000)
@@ -56,14 +41,12 @@ fn the_greatest_of_a_maximum_is_billed_once() {
 
 #[test]
 fn services_are_billed_at_their_peak_on_the_plan() {
-    let start = november().start_ms();
-    let services = vec![
-        service(1, start - 1, true),
-        service(2, start + 3_600_000, true),
-        service(1, start + 2 * 3_600_000, false),
-    ];
-    let counted = Counted { services, ..Counted::default() };
-    assert_eq!(counted.quantity("services", &[span(0, 720)]), 2);
-    assert_eq!(counted.quantity("services", &[span(0, 1)]), 1);
-    assert_eq!(counted.quantity("services", &[span(2, 720)]), 1);
+    let peak =
+        |span: Span, services, published| (span.from_ms..span.to_ms, ServiceCounts { services, published });
+    let peaks = vec![peak(span(0, 1), 3, 0), peak(span(2, 5), 1, 1), peak(span(5, 720), 2, 0)];
+    let counted = Counted { peaks, ..Counted::default() };
+    assert_eq!(counted.quantity("services", &[span(2, 5), span(5, 720)]), 2);
+    assert_eq!(counted.quantity("published_services", &[span(2, 5), span(5, 720)]), 1);
+    assert_eq!(counted.quantity("services", &[span(0, 1)]), 3);
+    assert_eq!(counted.quantity("services", &[span(1, 2)]), 0);
 }

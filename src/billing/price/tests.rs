@@ -68,7 +68,10 @@ fn a_plan_that_charges_has_an_invoice_also_when_nothing_was_used() {
 #[test]
 fn whole_months_need_no_hours() {
     let book = PriceBook::built_in();
-    let grain = |periods: &[PlanPeriod]| payer(periods).grain(november(), book.at(november())).unwrap();
+    let grain = |periods: &[PlanPeriod]| {
+        let payer = payer(periods);
+        payer.wanted(november(), book.at(november())).unwrap().map(|wanted| wanted.grain)
+    };
     assert_eq!(grain(&[on(Plan::Plus, false, "2026-10-20T00:00:00Z", None)]), Some(Grain::Whole));
     assert_eq!(grain(&[on(Plan::Plus, false, "2026-11-01T00:00:01Z", None)]), Some(Grain::Hour));
     assert_eq!(grain(&[on(Plan::Free, false, "2026-10-20T00:00:00Z", None)]), None);

@@ -145,4 +145,19 @@ proptest! {
             .fold(ServiceCounts::default(), |greatest, instant| greatest.max(at(instant)));
         prop_assert_eq!(peak(&rows, start..start + length), expected);
     }
+
+    #[test]
+    fn peaks_of_several_periods_are_those_of_each(
+        mut rows in prop::collection::vec(any_row(), 0..20),
+        periods in prop::collection::vec((0..7_i64, 0..7_i64), 0..4),
+    ) {
+        let periods = periods.into_iter().map(|(start, length)| start..start + length);
+        let expected: Vec<_> = periods.clone().map(|period| (period.clone(), peak(&rows, period))).collect();
+        rows.sort_by_key(|row| row.time_ms);
+        let mut peaks = Peaks::over(periods);
+        for row in &rows {
+            peaks.take(row);
+        }
+        prop_assert_eq!(peaks.finish(), expected);
+    }
 }

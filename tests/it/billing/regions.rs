@@ -1,9 +1,10 @@
 //! Several regions: metered apart, invoiced together.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use odometer::accounts::Caller;
-use odometer::aggregate::{BlockId, BlockKind, CountRow, LedgerRow, Tally};
+use odometer::aggregate::{BlockId, BlockKind, CountRow, LedgerRow, ServiceRow, Tally};
 use odometer::billing::{Biller, BillingError, Order};
 use odometer::event::{HOUR_MS, Lane, RulesHash};
 use odometer::rating::PriceBook;
@@ -20,8 +21,8 @@ fn lane() -> Lane {
 }
 
 /// One block of one record.
-async fn publish(store: &Store, offset: i64, count: CountRow) {
-    let time_ms = i64::from(count.hour) * HOUR_MS;
+async fn publish(store: &Store, offset: i64, count: CountRow, services: &[ServiceRow]) {
+    let times = services.iter().map(|service| service.time_ms).chain([i64::from(count.hour) * HOUR_MS]);
     let row = LedgerRow {
         lane: lane(),
         group: "odometer".to_owned(),
@@ -35,15 +36,24 @@ async fn publish(store: &Store, offset: i64, count: CountRow) {
         next_offset: offset + 1,
         tally: Tally { counted: 1, ..Tally::default() },
         quantity: count.value,
-        times: Some((time_ms, time_ms)),
+        times: times.clone().min().zip(times.max()),
         window_from: 0,
         leader_epoch: 0,
         digest: rand::random(),
         rules: RulesHash(0),
         loss: String::new(),
     };
-    store.insert_block(&row, &[count], &[]).await.expect("insert a block");
+    store.insert_block(&row, &[count], services).await.expect("insert a block");
     store.publish(&row).await.expect("publish a block");
+}
+
+/// Services of acme that were made and deleted at these instants.
+fn existing(region: &str, ids: Range<usize>, from: &str, to: &str) -> Vec<ServiceRow> {
+    let changes = [(from, true), (to, false)].into_iter().flat_map(|(time, exists)| {
+        let all = services("acme", time, ids.end).into_iter().skip(ids.start);
+        all.map(move |row| ServiceRow { exists: Some(exists), region: region.to_owned(), ..row })
+    });
+    changes.collect()
 }
 
 async fn look(store: &Store, high: i64, now: &str) {
@@ -74,7 +84,7 @@ async fn a_month_is_closed_when_every_region_is_counted() {
     start_on_plus(&world, "acme").await;
     let used = calls("acme", "2026-10-10T00:00:00Z", 1_000_000);
     world.publish(&[used], &services("acme", "2026-10-01T00:00:00Z", 1)).await;
-    publish(&store, 0, calls("acme", "2026-10-11T00:00:00Z", 200_345)).await;
+    publish(&store, 0, calls("acme", "2026-10-11T00:00:00Z", 200_345), &[]).await;
     look(&store, 1, "2026-10-31T00:00:00Z").await;
     world.set_clock("2026-11-01T00:00:00Z").await;
     let waiting = bill("2026-10").await.waiting.expect("a reason");
@@ -90,13 +100,17 @@ async fn a_month_is_closed_when_every_region_is_counted() {
     assert_eq!(ends, ["us", "eu"]);
 
     // What comes late in the other region is adjusted too.
-    publish(&store, 1, calls("acme", "2026-10-12T00:00:00Z", 100_000)).await;
+    let used = calls("acme", "2026-10-12T00:00:00Z", 100_000);
+    publish(&store, 1, used, &existing("eu", 1..3, "2026-11-16T00:00:00Z", "2026-11-20T00:00:00Z")).await;
+    // Services are counted together, at one instant: two here and then one with the two of there.
+    let here = existing("us", 1..2, "2026-11-10T00:00:00Z", "2026-11-15T00:00:00Z");
+    world.publish(&[], &here).await;
     look(&store, 2, "2026-12-01T00:00:00Z").await;
     world.set_clock("2026-12-01T00:00:00Z").await;
     bill("2026-11").await;
     let made = invoices(&world, "acme").await;
-    // 1,300,345 calls cost 44.54.
-    assert_eq!(field(&made, "total"), ["108.43", "146.11"]);
+    // Three services, and 1,300,345 calls cost 44.54.
+    assert_eq!(field(&made, "total"), ["318.43", "146.11"]);
     for invoice in &made {
         let (verification, _) = both.verify(invoice["number"].as_str().unwrap()).await.expect("verify");
         assert!(verification.verified, "{verification:#?}");
