@@ -60,14 +60,14 @@ impl Change<'_> {
     }
 
     /// Appends to the log: who (the caller), what, when (now), before and after. Neither side holds
-    /// a secret.
+    /// a secret. Answers the entry's sequence.
     pub async fn record(
         &mut self,
         action: &str,
         organization: Option<&str>,
         before: Option<Json>,
         after: Option<Json>,
-    ) -> DatabaseResult<()> {
+    ) -> DatabaseResult<i64> {
         let entry = Entry {
             sequence: self.head.sequence + 1,
             at_ms: self.now_ms,
@@ -78,7 +78,7 @@ impl Change<'_> {
             after: after.map(|json| json.to_string()),
         };
         self.head = audit_log::append(&mut self.transaction, &self.head, &entry).await?;
-        Ok(())
+        Ok(entry.sequence)
     }
 
     /// Puts a notice into the outbox; it is sent after the commit. Answers its id.

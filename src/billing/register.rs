@@ -312,12 +312,14 @@ pub async fn issue(
     unbilled: &mut Unbilled,
 ) -> BillingResult<usize> {
     let mut change = accounts.begin(caller).await?;
-    let taken = change.organizations_with_invoice(closing.month, stretch).await?;
-    change.delete_drafts(closing.month, stretch).await?;
-    let values = values![stretch.first.as_str(), stretch.last.as_str()];
-    let mut credits = read_credits(&change.fetch_all(CREDITS, values).await?, unbilled)?;
+    let (mut taken, mut credits) = (HashSet::new(), HashMap::new());
+    for stretch in stretches {
+        taken.extend(change.organizations_with_invoice(closing.month, stretch).await?);
+        change.delete_drafts(closing.month, stretch).await?;
+        read_credits(&change.fetch_all(CREDITS, &stretch.values()).await?, &mut credits, unbilled)?;
+    }
     let mut numbers = Numbers::begin(&mut change, closing.closed_ms).await?;
-    let (mut rows, mut digests) = (Vec::new(), Vec::new());
+    let (mut opened, mut digests) = (Vec::new(), Vec::new());
     let is_left = |draft: &Draft| {
         let organization = &draft.invoice().organization;
         !taken.contains(organization) && !unbilled.contains(organization)
@@ -329,14 +331,15 @@ pub async fn issue(
         let open = draft.open(issue);
         change.settle_credit(open.invoice(), credit).await?;
         digests.extend(open.invoice().digest.clone());
-        rows.push(issued_row(open, closing)?);
+        opened.push(open);
     }
-    let issued = rows.len();
-    insert(&mut change, rows).await?;
+    let issued = opened.len();
     if issued > 0 {
         numbers.store(&mut change).await?;
         let said = json!({ "month": closing.month, "last": numbers.current(), "digests": digests });
-        change.record("invoices.issued", None, None, Some(said)).await?;
+        let entry = change.record("invoices.issued", None, None, Some(said)).await?;
+        let rows = opened.into_iter().map(|open| issued_row(open, closing, entry));
+        insert(&mut change, rows.collect::<DatabaseResult<_>>()?).await?;
     }
     change.commit(200, &()).await?;
     metrics::counter!("odometer_invoices_issued_total").increment(issued as u64);

@@ -12,9 +12,9 @@ use super::invoice::{Invoice, LedgerEnd};
 use super::lifecycle::{Open, Settlement};
 
 /// Values of one row.
-const COLUMNS: usize = 14;
+const COLUMNS: usize = 15;
 
-/// How many rows a statement has: few texts, which the databases prepare once each. 64 rows have 896
+/// How many rows a statement has: few texts, which the databases prepare once each. 64 rows have 960
 /// values, of 32,766 that SQLite takes.
 const AT_ONCE: [usize; 3] = [64, 8, 1];
 
@@ -29,7 +29,7 @@ fn statement(rows: usize) -> &'static str {
     let rows: Vec<String> = (0..rows).map(row).collect();
     let sql = format!(
         "INSERT INTO invoices (organization, month, number, state, closing, content, currency, total,
-             charge, issued_ms, due_ms, paid_ms, settlement, subtotal)
+             charge, issued_ms, due_ms, paid_ms, settlement, subtotal, issued_entry)
          VALUES {}",
         rows.join(", ")
     );
@@ -51,19 +51,27 @@ pub async fn insert(change: &mut Change<'_>, rows: Vec<InvoiceRow>) -> DatabaseR
     Ok(())
 }
 
+/// Of what an invoice was made, and the entry of the account log that says so.
+pub struct Origin {
+    pub closing: i64,
+    pub entry: i64,
+}
+
 /// What was just issued: paid at once where there is nothing to pay.
-pub fn issued_row(open: Open, closing: &Closing) -> DatabaseResult<InvoiceRow> {
+pub fn issued_row(open: Open, closing: &Closing, entry: i64) -> DatabaseResult<InvoiceRow> {
+    let origin = Origin { closing: closing.sequence, entry };
     if open.is_settled() {
         let settlement = Settlement { reference: None, at_ms: closing.closed_ms };
         let paid = open.pay(&settlement);
-        return invoice_row(paid.invoice(), Some(closing.sequence), Some(&settlement));
+        return invoice_row(paid.invoice(), Some(&origin), Some(&settlement));
     }
-    invoice_row(open.invoice(), Some(closing.sequence), None)
+    invoice_row(open.invoice(), Some(&origin), None)
 }
 
+/// `origin`: `None` of a draft.
 pub fn invoice_row(
     invoice: &Invoice,
-    closing: Option<i64>,
+    origin: Option<&Origin>,
     settlement: Option<&Settlement>,
 ) -> DatabaseResult<InvoiceRow> {
     // The ledger stands in the closing.
@@ -74,7 +82,7 @@ pub fn invoice_row(
         invoice.month.to_string(),
         invoice.number.clone(),
         invoice.state.as_str(),
-        closing,
+        origin.map(|origin| origin.closing),
         json,
         invoice.currency.as_str(),
         invoice.total.to_string(),
@@ -83,7 +91,8 @@ pub fn invoice_row(
         invoice.due_at.map(|time| time.0),
         settlement.map(|settlement| settlement.at_ms),
         settlement.and_then(|settlement| settlement.reference.clone()),
-        invoice.subtotal.to_string()
+        invoice.subtotal.to_string(),
+        origin.map(|origin| origin.entry)
     ];
     Ok(values.clone())
 }

@@ -3,6 +3,7 @@
 mod command;
 mod damaged;
 mod estimates;
+mod older;
 mod oracle;
 mod order;
 mod quarter;

@@ -200,11 +200,23 @@ async fn closings_before(database: &Database, sequence: i64) -> DatabaseResult<i
     database.fetch_optional(sql, values![sequence]).await?.map_or(Ok(0), |row| row.integer(0))
 }
 
-/// Where the log says that a digest was issued.
-async fn issued_at(database: &Database, digest: &str) -> DatabaseResult<Option<i64>> {
-    let sql = "SELECT sequence FROM audit_log
-        WHERE action = 'invoices.issued' AND organization IS NULL AND after LIKE $1 ORDER BY sequence LIMIT 1";
-    let row = database.fetch_optional(sql, values![format!("%\"{digest}\"%")]).await?;
+/// Where the log says that a digest was issued: in the entry that its invoice names, or, of what was
+/// issued before invoices named one, in any.
+async fn issued_at(database: &Database, digest: &str, entry: Option<i64>) -> DatabaseResult<Option<i64>> {
+    let holds = format!("%\"{digest}\"%");
+    let row = match entry {
+        Some(entry) => {
+            let sql = "SELECT sequence FROM audit_log WHERE sequence = $1
+                AND action = 'invoices.issued' AND organization IS NULL AND after LIKE $2";
+            database.fetch_optional(sql, values![entry, holds]).await?
+        }
+        None => {
+            let sql = "SELECT sequence FROM audit_log
+                WHERE action = 'invoices.issued' AND organization IS NULL AND after LIKE $1
+                ORDER BY sequence LIMIT 1";
+            database.fetch_optional(sql, values![holds]).await?
+        }
+    };
     row.map(|row| row.integer(0)).transpose()
 }
 
@@ -225,26 +237,25 @@ impl Credit {
     ) -> DatabaseResult<Option<Decimal>> {
         let organization = invoice.organization.as_str();
         let mut events = Vec::new();
-        let sql =
-            "SELECT content FROM invoices WHERE organization = $1 AND number IS NOT NULL ORDER BY closing";
-        let mut all: Vec<Invoice> = Vec::new();
+        let sql = "SELECT content, issued_entry FROM invoices WHERE organization = $1 AND number IS NOT NULL ORDER BY closing";
+        let mut all: Vec<(Invoice, Option<i64>)> = Vec::new();
         for row in database.fetch_all(sql, values![organization]).await? {
             let other = serde_json::from_str(row.text(0)?)
                 .map_err(|error| unreadable(format!("invoice of {organization}"), error))?;
-            all.push(other);
+            all.push((other, row.optional_integer(1)?));
         }
         // Where its row is another organization's, too.
-        if all.iter().all(|other| other.number != invoice.number) {
-            all.push(invoice.clone());
+        if all.iter().all(|(other, _)| other.number != invoice.number) {
+            all.push((invoice.clone(), None));
         }
-        for other in all {
+        for (other, entry) in all {
             let digest = other.digest.clone().unwrap_or_default();
-            match issued_at(database, &digest).await? {
+            match issued_at(database, &digest, entry).await? {
                 Some(sequence) => events.push((sequence, Self::Issued(Box::new(other)))),
                 None => {
                     let number = other.number.unwrap_or_default();
                     found.add(format!(
-                        "digest: no `invoices.issued` of the account log has that of invoice {number}"
+                        "digest: no `invoices.issued` of the account log has that of invoice {number}, where it should be"
                     ));
                 }
             }

@@ -134,7 +134,7 @@ async fn every_column_of_an_invoice_is_verified() {
         verify(world, number).await;
     }
     let null = || Stored::Integer(None);
-    let changes: [(&str, &str, Stored); 27] = [
+    let changes: [(&str, &str, Stored); 28] = [
         (paid, "organization", "zulu".into()),
         (paid, "month", "2026-07".into()),
         (paid, "state", "open".into()),
@@ -153,6 +153,7 @@ async fn every_column_of_an_invoice_is_verified() {
         (paid, "void_ms", 1i64.into()),
         (paid, "void_reason", "no reason".into()),
         (paid, "void_after", 1i64.into()),
+        (paid, "issued_entry", 1i64.into()),
         (void, "state", "open".into()),
         (void, "void_ms", 1i64.into()),
         (void, "void_reason", "another reason".into()),
@@ -188,6 +189,7 @@ async fn every_column_of_an_invoice_is_verified() {
             "subtotal",
             "void_reason",
             "void_after",
+            "issued_entry",
         ];
         assert!(known.contains(&row.text(0).expect("a name")), "{row:?}");
     }
