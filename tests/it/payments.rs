@@ -3,7 +3,7 @@
 mod books;
 mod card_number;
 mod collect;
-mod face;
+pub mod face;
 mod faults;
 mod pay;
 mod stripe;

@@ -90,6 +90,17 @@ impl Organization {
         }
         totals
     }
+
+    /// What is to be paid of these invoices: credits lower the ones that follow.
+    pub fn dues(&self, months: &[Range<i64>]) -> BTreeMap<usize, i128> {
+        let mut credit = 0;
+        let due = |(closing, total): (usize, i128)| {
+            let due = (total - credit).max(0);
+            credit -= total - due;
+            (closing, due)
+        };
+        self.totals(months).into_iter().map(due).collect()
+    }
 }
 
 /// Only hours that lie wholly on the plan are billed.

@@ -1,6 +1,9 @@
 //! A scripted quarter: 200 organizations on every plan, plans that change in mid-month, events that
-//! come late, `bill` killed again and again beside the server that bills by itself. The invoices are
-//! those of an oracle, to the cent, and every one can be computed again.
+//! come late, `bill` killed again and again beside the server that bills by itself, payments that fail
+//! and payments that are lost on the way. The invoices are those of an oracle, to the cent, every one
+//! can be computed again, and each is charged once.
+
+mod payments;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -21,6 +24,7 @@ use serde_json::{Value, json};
 use super::oracle::{Calls, HOUR_MS, Organization, Service, dollars};
 use crate::accounts::world::at;
 use crate::figures::await_received;
+use crate::payments::face::{Proxy, SECRET_KEY};
 use crate::servers;
 use crate::support::block_on;
 use crate::support::deployment::Deployment;
@@ -39,6 +43,10 @@ struct Quarter {
     /// Ends before the folder that its log is in.
     serving: Odometer,
     deployment: Deployment,
+    /// The same accounts that it serves.
+    accounts: Arc<Accounts>,
+    /// Before the payment provider.
+    proxy: Proxy,
     http: Http,
     producer: KafkaProducer,
     organizations: Vec<Organization>,
@@ -50,7 +58,14 @@ struct Quarter {
 #[test]
 fn a_quarter_is_invoiced_to_the_cent() {
     let accounts_url = block_on(servers::new_postgres_database("quarter"));
-    let changes = json!({ "clock": "test", "accounts": { "url": accounts_url } });
+    let mut settings = accounts::Settings::new(&accounts_url);
+    settings.test_clock = true;
+    let accounts = Arc::new(block_on(Accounts::open(&settings)).expect("open accounts"));
+    let (proxy, provider) = payments::provider(&accounts);
+    let changes = json!({
+        "clock": "test", "accounts": { "url": accounts_url },
+        "payments": { "provider": "stripe", "secret_key": SECRET_KEY, "base_url": provider },
+    });
     let topics = [json!({ "name": TOPIC, "format": "cloudevents" })];
     let deployment = Deployment::new("quarter", &topics, &changes);
     kafka::create_topic(&deployment.topic(TOPIC), PARTITIONS);
@@ -63,6 +78,8 @@ fn a_quarter_is_invoiced_to_the_cent() {
     let mut quarter = Quarter {
         http: deployment.http(),
         deployment,
+        accounts,
+        proxy,
         serving,
         producer: KafkaProducer::new(),
         organizations: Vec::new(),
@@ -70,19 +87,21 @@ fn a_quarter_is_invoiced_to_the_cent() {
         sent: 0,
         random: ChaCha8Rng::seed_from_u64(7),
     };
-    quarter.run(&accounts_url);
+    quarter.run();
 }
 
 impl Quarter {
-    fn run(&mut self, accounts_url: &str) {
+    fn run(&mut self) {
         wait_until("odometer to serve", Duration::from_secs(60), || {
             self.serving.assert_runs();
             self.http.get_ok("/readyz").map(drop)
         });
         self.set_clock("2026-01-01T00:00:00Z");
         self.sign_everyone_up();
+        self.lose_payments();
         self.use_month(0);
         self.close_month(0);
+        self.replace_declined_cards();
         self.send_late(0, 1);
         self.set_clock("2026-02-10T12:30:00Z");
         self.change_plans_in_february();
@@ -96,7 +115,7 @@ impl Quarter {
         self.close_month(2);
         self.check_invoices();
         self.check_payments();
-        self.check_again_from_the_ledger(accounts_url);
+        self.check_again_from_the_ledger();
         let one = self.invoices(&self.organizations[1].name)[0]["number"].as_str().unwrap().to_owned();
         self.deployment.run(&["bill", "--verify", &one, "--recount"]).expect_code(0);
     }
@@ -107,12 +126,6 @@ impl Quarter {
 
     fn change(&self, method: &str, organization: &str, what: &str, document: &Value) {
         self.http.change(method, &format!("/v1/organizations/{organization}{what}"), document);
-    }
-
-    fn add_payment_method(&self, number: usize, organization: &str) {
-        let token = if is_declined(number) { "tok_declined" } else { "tok_ok" };
-        let method = json!({ "token": token, "brand": "visa", "last4": "4242", "exp": "11/2039" });
-        self.change("POST", organization, "/payment-methods", &method);
     }
 
     /// By turns: a trial and then Free; Plus from the first instant; Plus after the trial; Free;
@@ -322,32 +335,10 @@ impl Quarter {
         assert!(numbers.len() > ORGANIZATIONS);
     }
 
-    /// What could be collected is paid, once; what was declined stays open.
-    fn check_payments(&self) {
-        for (number, organization) in self.organizations.iter().enumerate().filter(|(n, _)| n % 10 != 9) {
-            wait_until("the invoices to be collected", Duration::from_secs(60), || {
-                for invoice in self.invoices(&organization.name) {
-                    let is_due = !text(&invoice, "total").starts_with('-') && invoice["total"] != "0.00";
-                    let open = is_declined(number) && is_due;
-                    let state = if open { "open" } else { "paid" };
-                    if invoice["state"] != state || (invoice["amount_due"] == "0.00") == open {
-                        return Err(invoice.to_string());
-                    }
-                }
-                Ok(())
-            });
-            let path = format!("/v1/organizations/{}", organization.name);
-            let status = text(&self.http.get_ok(&path).expect("an organization"), "status");
-            assert_eq!(status == "past_due", is_declined(number), "{path}: {status}");
-        }
-    }
-
     /// Every invoice comes out again from the ledger as it stood.
-    fn check_again_from_the_ledger(&self, accounts_url: &str) {
+    fn check_again_from_the_ledger(&self) {
         block_on(async {
-            let mut settings = accounts::Settings::new(accounts_url);
-            settings.test_clock = true;
-            let accounts = Arc::new(Accounts::open(&settings).await.expect("open accounts"));
+            let accounts = &self.accounts;
             let store = Store::new(&store::Settings {
                 url: servers::clickhouse_url(),
                 database: self.deployment.name.clone(),
@@ -382,11 +373,6 @@ impl Quarter {
             accounts.verify_log().await.expect("read the log").expect("the log is whole");
         });
     }
-}
-
-/// Whose payments are declined.
-fn is_declined(number: usize) -> bool {
-    number % 20 == 11
 }
 
 fn text(invoice: &Value, field: &str) -> String {

@@ -1,6 +1,7 @@
 //! Stripe's API over the sandbox, and a proxy before it that loses what it is told to lose.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, Query, State};
@@ -86,7 +87,9 @@ async fn make_intent(
     face.note("/v1/payment_intents", &headers, &fields);
     let key = headers["idempotency-key"].to_str().expect("a key").to_owned();
     // What is tok_declined elsewhere is pm_declined here: Stripe's tokens are for setting up alone.
-    let token = fields["payment_method"].replace("pm_", "tok_");
+    let method = &fields["payment_method"];
+    let kind = method.split_once("_of_").map_or(method.as_str(), |(kind, _)| kind);
+    let token = kind.replace("pm_", "tok_");
     let charge = Charge {
         amount: Amount::of_minor_units(fields["amount"].parse().expect("a number"), "USD".parse().unwrap())
             .expect("an amount"),
@@ -139,6 +142,9 @@ async fn list_intents(
     let (from, to) = (bound("created[gte]").unwrap_or(0), bound("created[lte]").unwrap_or(i64::MAX));
     let mut intents = face.intents();
     intents.retain(|intent| (from..=to).contains(&intent["created"].as_i64().expect("seconds")));
+    if let Some(customer) = fields.get("customer") {
+        intents.retain(|intent| intent["customer"] == *customer.as_str());
+    }
     let start = match fields.get("starting_after") {
         Some(last) => intents.iter().position(|intent| intent["id"] == *last.as_str()).map_or(0, |at| at + 1),
         None => 0,
@@ -174,22 +180,22 @@ async fn make_method(
     (StatusCode::OK, Json(json!({ "id": token.replace("tok_", "pm_"), "customer": null })))
 }
 
-/// Those that are called loose belong to nobody yet.
+/// Those that are called loose belong to nobody yet; `pm_ok_of_zulu` is zulu's.
 async fn read_method(State(face): State<Face>, Path(id): Path<String>, headers: HeaderMap) -> Reply {
     face.note("/v1/payment_methods/", &headers, &HashMap::new());
     if id == "pm_gone" {
         return missing();
     }
-    let customer = match id.as_str() {
-        "pm_loose" => None,
-        "pm_of_others" => Some("cus_2"),
-        _ => Some("cus_1"),
+    let customer = match id.split_once("_of_") {
+        Some((_, organization)) => Some(format!("cus_{organization}")),
+        None if id == "pm_loose" => None,
+        None => Some("cus_1".to_owned()),
     };
     (StatusCode::OK, Json(json!({ "id": id, "customer": customer })))
 }
 
 async fn read_customer(Path(id): Path<String>) -> Reply {
-    let organization = if id == "cus_1" { "acme" } else { "others" };
+    let organization = if id == "cus_1" { "acme" } else { id.trim_start_matches("cus_") };
     (StatusCode::OK, Json(json!({ "id": id, "metadata": { "odometer_organization": organization } })))
 }
 
@@ -208,11 +214,22 @@ fn missing() -> Reply {
     (StatusCode::NOT_FOUND, Json(json!({ "error": error })))
 }
 
-/// Passes connections on. The next so many answers to POST requests are lost, with the connection.
+/// Passes connections on, but for what is to be lost: of POST requests, with the connection.
 #[derive(Clone, Default)]
 pub struct Proxy {
+    /// The next so many.
     lost_answers: Arc<Mutex<u32>>,
     lost_requests: Arc<Mutex<u32>>,
+    /// All that are about one of these customers.
+    lost_about: Arc<Mutex<LostAbout>>,
+    struck: Arc<AtomicU64>,
+}
+
+/// Customers of whom nothing passes.
+#[derive(Default)]
+struct LostAbout {
+    answers: Vec<String>,
+    requests: Vec<String>,
 }
 
 impl Proxy {
@@ -239,11 +256,34 @@ impl Proxy {
         *self.lost_requests.lock().unwrap() = count;
     }
 
+    /// From now on every answer to a charge of these customers is lost, and every charge of those.
+    pub fn lose_all_about(&self, answers: Vec<String>, requests: Vec<String>) {
+        *self.lost_about.lock().unwrap() = LostAbout { answers, requests };
+    }
+
+    /// Whether a part of a request says that a customer is charged of whom it is to be lost.
+    fn loses(&self, part: &[u8], whose: impl Fn(&LostAbout) -> &[String]) -> bool {
+        let about = self.lost_about.lock().unwrap();
+        let lost = whose(&about);
+        let text = String::from_utf8_lossy(part);
+        let mut customers = text.split('&').filter_map(|field| field.trim_end().strip_prefix("customer="));
+        let is_lost = customers.any(|customer| lost.iter().any(|lost| lost == customer));
+        if is_lost {
+            self.struck.fetch_add(1, Ordering::Relaxed);
+        }
+        is_lost
+    }
+
+    /// How often something about one of those customers was lost.
+    pub fn struck(&self) -> u64 {
+        self.struck.load(Ordering::Relaxed)
+    }
+
     /// Requests and answers are short: each comes in one piece or two.
     async fn pass(&self, mut client: TcpStream, upstream: &str) {
         let Ok(mut server) = TcpStream::connect(upstream).await else { return };
         let (mut request, mut answer) = ([0; 65_536], [0; 65_536]);
-        let mut loses_answer = false;
+        let (mut loses_answer, mut is_post) = (false, false);
         loop {
             tokio::select! {
                 read = client.read(&mut request) => {
@@ -253,7 +293,14 @@ impl Proxy {
                             return;
                         }
                         loses_answer = take(&self.lost_answers);
+                        is_post = true;
+                    } else if request.starts_with(b"GET") {
+                        (loses_answer, is_post) = (false, false);
                     }
+                    if is_post && self.loses(&request[..bytes], |about| &about.requests) {
+                        return;
+                    }
+                    loses_answer |= is_post && self.loses(&request[..bytes], |about| &about.answers);
                     if server.write_all(&request[..bytes]).await.is_err() {
                         return;
                     }
