@@ -1,21 +1,20 @@
 //! CloudEvents 1.0 in JSON: structured mode (one event or an array of them) and binary mode (the
 //! attributes in `ce_` headers, `data` as the record's value), as its Kafka protocol binding says.
 
-use std::ops::Range;
-
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::fields::{Field, FoundFields, Node, Text, Tree, View};
-use super::json::{Kind, Scanner};
-use super::judge::{Data, Envelope, Judge, RawEvent};
+use super::json::{self, Kind, Scanner};
+use super::judge::{Data, Envelope, Judge, Ordinary, RawEvent};
 use super::place::Place;
+use super::record::{Events, Found};
 use super::rules::Locators;
 use super::shapes::Shapes;
 use super::time::Times;
-use super::{Decoded, Raw, Visit, record};
-use crate::event::{Charge, Headers, Reason, Record, Rules};
+use super::{Decoded, Raw, Visit};
+use crate::event::{Charge, Event, Headers, Reason, Record, Rules};
 
 #[cfg(test)]
 mod tests;
@@ -29,12 +28,18 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Debug)]
 pub(super) struct Reader {
     wanted: Wanted,
+    events: Events,
+    /// Of events in binary mode.
     fields: FoundFields,
-    times: Times,
+    buffers: Buffers,
+}
+
+/// What is used again from event to event.
+#[derive(Debug, Default)]
+struct Buffers {
     /// What `data_base64` holds.
     data: Vec<u8>,
-    shapes: Shapes,
-    elements: Vec<Range<usize>>,
+    times: Times,
     charges: Vec<Charge>,
 }
 
@@ -88,73 +93,46 @@ impl Reader {
     pub fn new(rules: &Rules, locators: Locators, shapes: Shapes) -> Self {
         Self {
             wanted: Wanted::new(rules, locators),
+            events: Events::new(shapes),
             fields: FoundFields::default(),
-            times: Times::default(),
-            data: Vec::new(),
-            shapes,
-            elements: Vec::new(),
-            charges: Vec::new(),
+            buffers: Buffers::default(),
         }
     }
 
     pub fn shapes(&self) -> &Shapes {
-        &self.shapes
+        self.events.shapes()
     }
 
     pub fn decode(&mut self, judge: &Judge, record: &Record<'_>, visit: Visit<'_>) {
         if is_binary(record.headers) {
             return self.binary(judge, record, &mut |decoded| visit(0, Raw::Whole, decoded));
         }
-        let text = match std::str::from_utf8(record.value.unwrap_or_default()) {
+        let bytes = record.value.unwrap_or_default();
+        let text = match json::ascii(bytes).map_or_else(|| std::str::from_utf8(bytes), Ok) {
             Ok(text) => text,
             Err(error) => {
                 let detail = format!("not JSON: no UTF-8 from byte {} on", error.valid_up_to());
                 return visit(0, Raw::Whole, malformed(detail));
             }
         };
-        let mut elements = std::mem::take(&mut self.elements);
-        let value = record::open(record.value, &mut self.shapes, &mut elements);
-        record::each_object(value, &elements, &mut |index, raw, range| match range {
-            Ok(range) => {
-                self.structured(judge, record, &text[range], &mut |decoded| visit(index, raw, decoded))
+        let Self { wanted, events, buffers, .. } = self;
+        let is_quick = events.shapes().are_learned();
+        events.each(&wanted.tree, record.value, |index, raw, found| match found {
+            Ok(Found { fields, source, .. }) => {
+                let text = &text[source];
+                let view = View { fields, event: Text::Utf8(text), data: &[] };
+                let ordinary = if is_quick { wanted.ordinary(judge, record, view, buffers) } else { None };
+                match ordinary {
+                    Some(event) => visit(index, raw, Decoded::Event(event)),
+                    None => visit(index, raw, wanted.structured(judge, record, fields, text, buffers)),
+                }
             }
             Err(decoded) => visit(index, raw, decoded),
         });
-        self.elements = elements;
-    }
-
-    fn structured(
-        &mut self,
-        judge: &Judge,
-        record: &Record<'_>,
-        text: &str,
-        visit: &mut dyn FnMut(Decoded<'_>),
-    ) {
-        let Self { wanted, fields, times, shapes, data, charges, .. } = self;
-        if let Err(invalid) = shapes.read_event(&wanted.tree, fields, text.as_bytes()) {
-            return visit(malformed(format!("not JSON: {invalid}")));
-        }
-        data.clear();
-        let view = View { fields, event: Text::Utf8(text), data: &[] };
-        let inline = match view.value(wanted.data) {
-            Field::Absent => Data::Absent,
-            Field::Found((Kind::Object, _)) => Data::Object,
-            Field::Found(_) | Field::Wrong => Data::Other,
-            Field::Twice => Data::Broken("data is there twice"),
-        };
-        let encoded = match view.text(wanted.data_base64) {
-            Field::Absent => inline,
-            Field::Found(_) if inline != Data::Absent => Data::Broken("data and data_base64 are both there"),
-            Field::Found(text) if BASE64.decode_vec(text, data).is_ok() => wanted.detached(fields, data),
-            Field::Found(_) | Field::Wrong => Data::Broken("data_base64 is no base64 text"),
-            Field::Twice => Data::Broken("data_base64 is there twice"),
-        };
-        let view = View { fields, event: Text::Utf8(text), data };
-        visit(wanted.judge(judge, record, view, encoded, times, charges));
     }
 
     fn binary(&mut self, judge: &Judge, record: &Record<'_>, visit: &mut dyn FnMut(Decoded<'_>)) {
-        let Self { wanted, fields, times, charges, .. } = self;
+        let Self { wanted, fields, buffers, .. } = self;
         fields.clear(&wanted.tree);
         record.headers.each(&mut |name, value| {
             let node = attribute(name).and_then(|name| wanted.tree.top_ignoring_case(name));
@@ -165,11 +143,40 @@ impl Reader {
         let value = record.value.unwrap_or_default();
         let data = wanted.detached(fields, value);
         let view = View { fields, event: Text::Bytes(&[]), data: value };
-        visit(wanted.judge(judge, record, view, data, times, charges));
+        visit(wanted.judge(judge, record, view, data, &mut buffers.times, &mut buffers.charges));
     }
 }
 
 impl Wanted {
+    /// An event whose fields lie in `text`.
+    fn structured<'a>(
+        &'a self,
+        judge: &'a Judge,
+        record: &Record<'a>,
+        fields: &'a mut FoundFields,
+        text: &'a str,
+        buffers: &'a mut Buffers,
+    ) -> Decoded<'a> {
+        let Buffers { data, times, charges } = buffers;
+        data.clear();
+        let view = View { fields, event: Text::Utf8(text), data: &[] };
+        let inline = match view.value(self.data) {
+            Field::Absent => Data::Absent,
+            Field::Found((Kind::Object, _)) => Data::Object,
+            Field::Found(_) | Field::Wrong => Data::Other,
+            Field::Twice => Data::Broken("data is there twice"),
+        };
+        let encoded = match view.text(self.data_base64) {
+            Field::Absent => inline,
+            Field::Found(_) if inline != Data::Absent => Data::Broken("data and data_base64 are both there"),
+            Field::Found(text) if BASE64.decode_vec(text, data).is_ok() => self.detached(fields, data),
+            Field::Found(_) | Field::Wrong => Data::Broken("data_base64 is no base64 text"),
+            Field::Twice => Data::Broken("data_base64 is there twice"),
+        };
+        let view = View { fields, event: Text::Utf8(text), data };
+        self.judge(judge, record, view, encoded, times, charges)
+    }
+
     /// Reads data that came apart from its event.
     fn detached(&self, fields: &mut FoundFields, data: &[u8]) -> Data {
         let mut scanner = Scanner::new(data);
@@ -188,6 +195,37 @@ impl Wanted {
                 _ => Data::Other,
             },
         }
+    }
+
+    /// An ordinary request, all of whose fields stand as they are in the event's text; `None` for all else.
+    #[inline(always)]
+    fn ordinary<'a>(
+        &'a self,
+        judge: &'a Judge,
+        record: &Record<'a>,
+        view: View<'a>,
+        buffers: &'a mut Buffers,
+    ) -> Option<Event<'a>> {
+        let optional = |node: Node| if view.is_empty(node) { Some(None) } else { view.plain(node).map(Some) };
+        let is_request = view.plain(self.specversion)? == "1.0"
+            && view.is_object(self.data)
+            && view.is_empty(self.data_base64)
+            && optional(self.service).is_some();
+        if !is_request {
+            return None;
+        }
+        let quantity = if view.is_empty(self.quantity) { 1 } else { view.plain_number(self.quantity)? };
+        let ordinary = Ordinary {
+            event_type: view.plain(self.event_type)?,
+            organization: view.plain(self.organization.node()?)?,
+            source: view.plain(self.source)?,
+            id: view.plain(self.id)?,
+            region: optional(self.region.node()?)?,
+            time_ms: buffers.times.parse(view.plain(self.time)?)?,
+            recorded_ms: record.timestamp_ms,
+            quantity,
+        };
+        judge.ordinary(&ordinary, &mut buffers.charges)
     }
 
     fn judge<'a>(

@@ -59,6 +59,11 @@ impl Tree {
         self.nodes[usize::from(parent.0)].children.iter().copied()
     }
 
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub fn is_leaf(&self, node: Node) -> bool {
         self.nodes[usize::from(node.0)].children.is_empty()
     }
@@ -107,9 +112,20 @@ enum Place {
 
 #[derive(Clone, Copy, Debug)]
 struct Found {
+    start: usize,
+    end: usize,
+    kind: Kind,
     /// Strings are unescaped already; one that is still marked as escaped can't be read.
-    value: Value,
+    escaped: bool,
     place: Place,
+}
+
+impl Found {
+    #[inline(always)]
+    fn new(value: Value, place: Place) -> Self {
+        let Value { kind, start, end, escaped } = value;
+        Self { start, end, kind, escaped, place }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +163,9 @@ pub(super) enum Edge {
     End(Node),
 }
 
+/// Bytes of copies that are kept from event to event.
+const MOST_KEPT_COPIES: usize = 4 << 10;
+
 /// The wanted fields of one event at a time. The buffers are kept from event to event.
 #[derive(Debug, Default)]
 pub(super) struct FoundFields {
@@ -158,9 +177,12 @@ pub(super) struct FoundFields {
 impl FoundFields {
     /// Forgets the event before.
     pub fn clear(&mut self, tree: &Tree) {
-        self.slots.clear();
         self.slots.resize(tree.nodes.len(), Slot::Empty);
+        self.slots.fill(Slot::Empty);
         self.copies.clear();
+        if self.copies.capacity() > MOST_KEPT_COPIES {
+            self.copies = String::new();
+        }
     }
 
     /// Reads an event that is one JSON object. `watch` is told of every value on the way.
@@ -202,7 +224,7 @@ impl FoundFields {
         }
         let kind = if header.is_some() { Kind::String } else { Kind::Null };
         let value = Value { kind, start, end: self.copies.len(), escaped: matches!(text, Some(Err(_))) };
-        self.slots[usize::from(node.0)] = Slot::Once(Found { value, place: Place::Header });
+        self.slots[usize::from(node.0)] = Slot::Once(Found::new(value, Place::Header));
     }
 
     /// Goes no deeper than the wanted paths: anything else is skipped without recursion.
@@ -262,18 +284,23 @@ impl FoundFields {
         }
     }
 
+    #[inline(always)]
     fn put(&mut self, node: Node, value: Value, source: Source<'_>) {
         let found =
-            if value.escaped { self.unescaped(value, source) } else { Found { value, place: source.place } };
+            if value.escaped { self.unescaped(value, source) } else { Found::new(value, source.place) };
         self.slots[usize::from(node.0)] = Slot::Once(found);
     }
 
+    #[cold]
     fn unescaped(&mut self, value: Value, source: Source<'_>) -> Found {
         let start = self.copies.len();
         match json::unescape(&source.text[value.start..value.end], &mut self.copies) {
-            None => Found { value, place: source.place },
+            None => Found::new(value, source.place),
             Some(()) => Found {
-                value: Value { kind: Kind::String, start, end: self.copies.len(), escaped: false },
+                start,
+                end: self.copies.len(),
+                kind: Kind::String,
+                escaped: false,
                 place: Place::Copy,
             },
         }
@@ -282,12 +309,12 @@ impl FoundFields {
     /// Its end is known when it is closed.
     fn open(&mut self, node: Node, start: usize, source: Source<'_>) {
         let value = Value { kind: Kind::Object, start, end: start, escaped: false };
-        self.slots[usize::from(node.0)] = Slot::Once(Found { value, place: source.place });
+        self.slots[usize::from(node.0)] = Slot::Once(Found::new(value, source.place));
     }
 
     fn close(&mut self, node: Node, end: usize) {
         if let Slot::Once(found) = &mut self.slots[usize::from(node.0)] {
-            found.value.end = end;
+            found.end = end;
         }
     }
 
@@ -318,22 +345,55 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     /// Any value but null; a string's bytes are without quotes and unescaped.
     pub fn value(&self, node: Node) -> Field<(Kind, &'a [u8])> {
-        self.found(node).and_then(|found| Some((found.value.kind, self.bytes(found))))
+        self.found(node).and_then(|found| Some((found.kind, self.bytes(found))))
     }
 
-    #[inline]
+    /// Whether nothing is there, not even null.
+    #[inline(always)]
+    pub fn is_empty(&self, node: Node) -> bool {
+        matches!(self.fields.slots[usize::from(node.0)], Slot::Empty)
+    }
+
+    #[inline(always)]
+    pub fn is_object(&self, node: Node) -> bool {
+        matches!(self.fields.slots[usize::from(node.0)], Slot::Once(Found { kind: Kind::Object, .. }))
+    }
+
+    /// A text that stands in the event's own as it is, as most do; `None` for all else, whatever it is.
+    #[inline(always)]
+    pub fn plain(&self, node: Node) -> Option<&'a str> {
+        let Slot::Once(Found { start, end, kind: Kind::String, escaped: false, place: Place::Event }) =
+            self.fields.slots[usize::from(node.0)]
+        else {
+            return None;
+        };
+        match self.event {
+            Text::Utf8(event) => event.get(start..end),
+            Text::Bytes(event) => json::ascii(&event[start..end]),
+        }
+    }
+
+    /// Likewise, a number that is written in digits alone.
+    #[inline(always)]
+    pub fn plain_number(&self, node: Node) -> Option<u64> {
+        match self.fields.slots[usize::from(node.0)] {
+            Slot::Once(found) if found.kind == Kind::Number && found.place == Place::Event => {
+                json::digits_alone(self.bytes(found))
+            }
+            _ => None,
+        }
+    }
+
     pub fn text(&self, node: Node) -> Field<&'a str> {
-        self.found(node).and_then(|Found { value, place }| {
-            if value.kind != Kind::String || value.escaped {
+        self.found(node).and_then(|Found { start, end, kind, escaped, place }| {
+            if kind != Kind::String || escaped {
                 return None;
             }
             match (place, self.event) {
-                (Place::Event, Text::Utf8(event)) => event.get(value.start..value.end),
-                (Place::Event, Text::Bytes(event)) => {
-                    std::str::from_utf8(&event[value.start..value.end]).ok()
-                }
-                (Place::Data, _) => std::str::from_utf8(&self.data[value.start..value.end]).ok(),
-                (Place::Copy | Place::Header, _) => self.fields.copies.get(value.start..value.end),
+                (Place::Event, Text::Utf8(event)) => event.get(start..end),
+                (Place::Event, Text::Bytes(event)) => std::str::from_utf8(&event[start..end]).ok(),
+                (Place::Data, _) => std::str::from_utf8(&self.data[start..end]).ok(),
+                (Place::Copy | Place::Header, _) => self.fields.copies.get(start..end),
             }
         })
     }
@@ -341,7 +401,7 @@ impl<'a> View<'a> {
     pub fn number(&self, node: Node) -> Field<json::Whole> {
         self.found(node).and_then(|found| {
             let bytes = self.bytes(found);
-            match (found.value.kind, found.place) {
+            match (found.kind, found.place) {
                 (Kind::Number, _) => Some(json::whole(bytes)),
                 (Kind::String, Place::Header) => json::is_number(bytes).then(|| json::whole(bytes)),
                 _ => None,
@@ -350,28 +410,33 @@ impl<'a> View<'a> {
     }
 
     /// An integral number that fits.
-    pub fn integer<T: TryFrom<i128>>(&self, node: Node) -> Field<T> {
+    #[inline]
+    pub fn integer<T: TryFrom<u64> + TryFrom<i128>>(&self, node: Node) -> Field<T> {
+        if let Some(number) = self.plain_number(node) {
+            return T::try_from(number).map_or(Field::Wrong, Field::Found);
+        }
         self.number(node).and_then(|number| T::try_from(number.floor).ok().filter(|_| number.exact))
     }
 
     pub fn boolean(&self, node: Node) -> Field<bool> {
-        self.found(node).and_then(|found| match found.value.kind {
+        self.found(node).and_then(|found| match found.kind {
             Kind::True => Some(true),
             Kind::False => Some(false),
             _ => None,
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn found(&self, node: Node) -> Field<Found> {
         match self.fields.slots[usize::from(node.0)] {
             Slot::Empty => Field::Absent,
-            Slot::Once(found) if found.value.kind == Kind::Null => Field::Absent,
+            Slot::Once(found) if found.kind == Kind::Null => Field::Absent,
             Slot::Once(found) => Field::Found(found),
             Slot::Twice => Field::Twice,
         }
     }
 
+    #[inline]
     fn bytes(&self, found: Found) -> &'a [u8] {
         let text = match found.place {
             Place::Event => match self.event {
@@ -381,6 +446,6 @@ impl<'a> View<'a> {
             Place::Data => self.data,
             Place::Copy | Place::Header => self.fields.copies.as_bytes(),
         };
-        &text[found.value.start..found.value.end]
+        &text[found.start..found.end]
     }
 }

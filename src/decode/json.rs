@@ -14,8 +14,9 @@ mod tests;
 
 use nesting::{Container, Nesting};
 
-pub(super) use number::{Whole, whole};
-pub(super) use text::unescape;
+pub(super) use number::{Whole, digits_alone, whole};
+pub(super) use text::{same_length, unescape};
+pub(super) use vector::ascii;
 
 /// A byte-by-byte reader of one JSON text.
 pub(super) struct Scanner<'a> {
@@ -84,22 +85,16 @@ impl<'a> Scanner<'a> {
         None
     }
 
-    /// Goes on at a later place, up to which the text is known to be sound.
-    pub fn go_on_at(&mut self, at: usize) {
-        debug_assert!((self.at..=self.bytes.len()).contains(&at), "never back, never beyond the end");
+    /// Goes on at another place of the text, up to which it is known to be sound.
+    pub fn go_to(&mut self, at: usize) {
+        debug_assert!(at <= self.bytes.len(), "never beyond the end");
         self.at = at;
     }
 
     /// Skips one value, however deep.
     pub fn value(&mut self) -> Result<Value, Invalid> {
-        let first = self.next_byte();
-        match first {
-            Some(b'{' | b'[') => {
-                let start = self.at;
-                self.container()?;
-                let kind = if first == Some(b'{') { Kind::Object } else { Kind::Array };
-                Ok(Value { kind, start, end: self.at, escaped: false })
-            }
+        match self.next_byte() {
+            Some(b'{' | b'[') => self.container(|_| ()),
             _ => self.scalar(),
         }
     }
@@ -147,16 +142,21 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// What was not read yet.
-    pub fn bytes_ahead(&self) -> &'a [u8] {
-        &self.bytes[self.at..]
+    /// All of the text.
+    pub fn text(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The byte that comes next, also if it is white space.
+    #[inline]
+    pub fn byte_ahead(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
     }
 
     /// Passes over exactly these bytes, if they are what comes next.
     #[inline]
     pub fn pass(&mut self, run: &[u8]) -> bool {
-        let next = self.at.checked_add(run.len()).and_then(|end| self.bytes.get(self.at..end));
-        let found = next.is_some_and(|next| text::same(next, run));
+        let found = self.bytes[self.at..].get(..run.len()).is_some_and(|next| text::same(next, run));
         self.at += if found { run.len() } else { 0 };
         found
     }
@@ -195,8 +195,11 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// Without recursion, so that no record can exhaust the stack.
-    fn container(&mut self) -> Result<(), Invalid> {
+    /// An array or an object, whose scalar values are all shown to `each`. Without recursion, so that
+    /// no record can exhaust the stack.
+    pub fn container(&mut self, mut each: impl FnMut(Value)) -> Result<Value, Invalid> {
+        let start = self.at;
+        let kind = if self.bytes.get(start) == Some(&b'{') { Kind::Object } else { Kind::Array };
         let mut open = Nesting::default();
         loop {
             match self.next_byte() {
@@ -215,12 +218,10 @@ impl<'a> Scanner<'a> {
                         continue;
                     }
                 }
-                _ => {
-                    self.scalar()?;
-                }
+                _ => each(self.scalar()?),
             }
             if self.close(&mut open)? {
-                return Ok(());
+                return Ok(Value { kind, start, end: self.at, escaped: false });
             }
         }
     }
@@ -266,7 +267,9 @@ impl<'a> Scanner<'a> {
         Ok(Value { kind, start, end: self.at, escaped: false })
     }
 
-    fn number(&mut self) -> Result<Value, Invalid> {
+    /// Stands on a digit or on `-`.
+    #[inline]
+    pub fn number(&mut self) -> Result<Value, Invalid> {
         let start = self.at;
         self.at += usize::from(self.bytes[self.at] == b'-');
         match self.bytes.get(self.at) {
@@ -287,38 +290,42 @@ impl<'a> Scanner<'a> {
 
     /// At least one.
     fn digits(&mut self) -> Result<(), Invalid> {
-        let count = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if count == 0 {
+        let end = text::digits_end(self.bytes, self.at);
+        if end == self.at {
             return Err(self.invalid("a digit"));
         }
-        self.at += count;
+        self.at = end;
         Ok(())
     }
 
     /// Stands on the opening quote.
     fn string(&mut self) -> Result<Value, Invalid> {
         self.at += 1;
-        self.rest_of_string()
+        let start = self.at;
+        match self.rest_of_plain_string() {
+            Some(end) => Ok(Value { kind: Kind::String, start, end, escaped: false }),
+            None => self.rest_of_string(),
+        }
+    }
+
+    /// Stands behind the opening quote; reads to behind the closing one, if nothing is escaped before.
+    /// Gives the place of the closing one.
+    #[inline(always)]
+    pub fn rest_of_plain_string(&mut self) -> Option<usize> {
+        let end = text::plain_end(self.bytes, self.at);
+        let is_closed = self.bytes.get(end) == Some(&b'"');
+        is_closed.then(|| {
+            self.at = end + 1;
+            end
+        })
     }
 
     /// Stands behind the opening quote; reads to behind the closing one.
-    #[inline(always)]
     pub fn rest_of_string(&mut self) -> Result<Value, Invalid> {
         let start = self.at;
-        self.at += text::plain_length(&self.bytes[start..]);
-        if self.bytes.get(self.at) == Some(&b'"') {
-            let end = self.at;
-            self.at += 1;
-            return Ok(Value { kind: Kind::String, start, end, escaped: false });
-        }
-        self.odd_string(start)
-    }
-
-    /// Stands on the first byte of a string that is not plain.
-    fn odd_string(&mut self, start: usize) -> Result<Value, Invalid> {
         let mut escaped = false;
         loop {
-            self.at += text::plain_length(&self.bytes[self.at..]);
+            self.at = text::plain_end(self.bytes, self.at);
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     let end = self.at;

@@ -93,6 +93,18 @@ pub(super) struct RawRequest<'a> {
     pub text: &'a [u8],
 }
 
+/// A request all of whose fields are there once and of the right kind, judged by [`Judge::ordinary`].
+pub(super) struct Ordinary<'a> {
+    pub event_type: &'a str,
+    pub organization: &'a str,
+    pub source: &'a str,
+    pub id: &'a str,
+    pub region: Option<&'a str>,
+    pub time_ms: i64,
+    pub recorded_ms: Option<i64>,
+    pub quantity: u64,
+}
+
 /// Why an event doesn't count.
 struct Fault {
     reason: Reason,
@@ -176,6 +188,25 @@ impl Judge {
         charges: &'a mut Vec<Charge>,
     ) -> Decoded<'a> {
         decoded(self.accept_request(raw, values, charges))
+    }
+
+    /// A request that counts and that no configured meter takes: what most events are. Of all else,
+    /// `None`: [`Self::event`] says what becomes of it, and would say the same of these.
+    #[inline(always)]
+    pub fn ordinary<'a>(&'a self, raw: &Ordinary<'a>, charges: &'a mut Vec<Charge>) -> Option<Event<'a>> {
+        let Ordinary { event_type, organization, source, id, region, time_ms, recorded_ms, quantity } = *raw;
+        let counts = matches!(event_type, REQUEST | REQUEST_ALIAS)
+            && self.of_requests.is_empty()
+            && !(organization.is_empty() || source.is_empty() || id.is_empty())
+            && region.is_none_or(is_region)
+            && quantity <= MAX_QUANTITY
+            && self.check_time(time_ms, recorded_ms).is_ok();
+        counts.then(|| {
+            charges.clear();
+            charges.push(Charge { meter: API_CALLS_INDEX, quantity });
+            let region = region.unwrap_or(&self.default_region);
+            Event { organization, source, id: EventId::Text(id), time_ms, region, body: Body::Usage(charges) }
+        })
     }
 
     fn accept_event<'a>(

@@ -1,16 +1,15 @@
 //! One request per JSON object, as API gateways' kafka-log plugins send it. Nothing but the fields
 //! named here is looked at, since the rest comes and goes by version and need not be UTF-8.
 
-use std::ops::Range;
-
-use super::fields::{Field, FoundFields, Node, Text, Tree, View};
+use super::fields::{Field, Node, Text, Tree, View};
 use super::json::{Kind, Scanner};
 use super::judge::{Envelope, Judge, RawRequest};
 use super::place::Place;
+use super::record::{Events, Found};
 use super::rules::Locators;
 use super::shapes::Shapes;
-use super::{Decoded, Visit, record};
-use crate::event::{Charge, Reason, Record, Rules};
+use super::{Decoded, Visit};
+use crate::event::{Charge, Record, Rules};
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +17,14 @@ mod tests;
 #[derive(Debug)]
 pub(super) struct Reader {
     tree: Tree,
+    fields: Wanted,
+    events: Events,
+    charges: Vec<Charge>,
+}
+
+/// The fields that are read, and where they are.
+#[derive(Debug)]
+struct Wanted {
     id: Node,
     started_at: Node,
     service: Node,
@@ -25,53 +32,48 @@ pub(super) struct Reader {
     region: Place,
     /// Of the configured meters, in order.
     values: Vec<Option<Node>>,
-    fields: FoundFields,
-    shapes: Shapes,
-    elements: Vec<Range<usize>>,
-    charges: Vec<Charge>,
 }
 
 impl Reader {
     pub fn new(rules: &Rules, locators: Locators, shapes: Shapes) -> Self {
         let mut tree = Tree::default();
-        Self {
+        let fields = Wanted {
             id: tree.want("request.id"),
             started_at: tree.want("started_at"),
             service: tree.want("service"),
             organization: Place::new(locators.organization, &mut tree),
             region: Place::new(locators.region, &mut tree),
             values: rules.meters.iter().map(|meter| Some(tree.want(meter.value.as_deref()?))).collect(),
-            tree,
-            fields: FoundFields::default(),
-            shapes,
-            elements: Vec::new(),
-            charges: Vec::new(),
-        }
+        };
+        Self { tree, fields, events: Events::new(shapes), charges: Vec::new() }
     }
 
     pub fn shapes(&self) -> &Shapes {
-        &self.shapes
+        self.events.shapes()
     }
 
     pub fn decode(&mut self, judge: &Judge, record: &Record<'_>, visit: Visit<'_>) {
-        let mut elements = std::mem::take(&mut self.elements);
-        let value = record::open(record.value, &mut self.shapes, &mut elements);
-        record::each_object(value, &elements, &mut |index, raw, text| match text {
-            Ok(range) => {
-                let text = &record.value.unwrap_or_default()[range];
-                self.event(judge, record, text, &mut |decoded| visit(index, raw, decoded));
+        let Self { tree, fields, events, charges } = self;
+        let value = record.value.unwrap_or_default();
+        events.each(tree, record.value, |index, raw, found| match found {
+            Ok(Found { fields: found, source, text }) => {
+                let view = View { fields: found, event: Text::Bytes(&value[source]), data: &[] };
+                visit(index, raw, fields.judge(judge, record, view, &value[text], charges));
             }
             Err(decoded) => visit(index, raw, decoded),
         });
-        self.elements = elements;
     }
+}
 
-    fn event(&mut self, judge: &Judge, record: &Record<'_>, text: &[u8], visit: &mut dyn FnMut(Decoded<'_>)) {
-        if let Err(invalid) = self.shapes.read_event(&self.tree, &mut self.fields, text) {
-            let detail = format!("not JSON: {invalid}").into();
-            return visit(Decoded::Rejected { reason: Reason::Malformed, detail });
-        }
-        let view = View { fields: &self.fields, event: Text::Bytes(text), data: &[] };
+impl Wanted {
+    fn judge<'a>(
+        &'a self,
+        judge: &'a Judge,
+        record: &Record<'a>,
+        view: View<'a>,
+        text: &'a [u8],
+        charges: &'a mut Vec<Charge>,
+    ) -> Decoded<'a> {
         let raw = RawRequest {
             envelope: Envelope {
                 organization: self.organization.read(record, view),
@@ -84,7 +86,7 @@ impl Reader {
             text,
         };
         let values = |meter: usize| self.values[meter].map_or(Field::Absent, |node| view.integer(node));
-        visit(judge.request(&raw, &values, &mut self.charges));
+        judge.request(&raw, &values, charges)
     }
 }
 

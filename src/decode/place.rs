@@ -22,6 +22,11 @@ impl Place {
         }
     }
 
+    /// Where the event has it, if it is there and not in the record.
+    pub fn node(&self) -> Option<Node> {
+        self.node
+    }
+
     /// Whether it is `data` or a part of it.
     pub fn is_in_data(&self) -> bool {
         self.locator.path().is_some_and(|path| path == "data" || path.starts_with("data."))

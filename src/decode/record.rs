@@ -2,83 +2,136 @@
 
 use std::ops::Range;
 
-use super::json::Scanner;
+use super::fields::{FoundFields, Tree};
+use super::json::{Invalid, Scanner};
 use super::shapes::Shapes;
 use super::{Decoded, Raw};
 use crate::event::{Ignored, Reason};
 
-/// Gets each event's position, its part of the record, and where in the value its JSON text is, or
-/// what became of it.
-type One<'o> = &'o mut dyn FnMut(u32, Raw<'_>, Result<Range<usize>, Decoded<'static>>);
+/// Slots of fields that are kept while an array is read to its end, some 24 bytes each. Elements
+/// beyond are read again.
+const MOST_KEPT_SLOTS: usize = 16 << 10;
 
-/// What a record's value is, seen from outside.
-pub(super) enum Value<'v> {
-    /// A single object, which is not checked any further.
-    Object(Range<usize>),
-    /// Valid JSON to its end; the elements are in the buffer.
-    Array(&'v [u8]),
+/// Reads the events of records; its buffers are used again.
+#[derive(Debug)]
+pub(super) struct Events {
+    shapes: Shapes,
+    fields: FoundFields,
+    elements: Vec<Element>,
+    /// The fields of an array's first elements.
+    kept: Vec<FoundFields>,
 }
 
-/// Looks at the value from outside. `elements` is a buffer; `shapes` help to find where they end.
-pub(super) fn open<'v>(
-    value: Option<&'v [u8]>,
-    shapes: &mut Shapes,
-    elements: &mut Vec<Range<usize>>,
-) -> Result<Value<'v>, Decoded<'static>> {
-    let value = value.ok_or_else(|| malformed("the record has no value"))?;
-    let mut scanner = Scanner::new(value);
-    match scanner.next_byte() {
-        Some(b'{') => Ok(Value::Object(scanner.position()..without_trailing_space(value))),
-        Some(b'[') => {
-            split(value, scanner, shapes, elements)
-                .map_err(|invalid| malformed(format!("not JSON: {invalid}")))?;
-            if elements.is_empty() { Err(Decoded::Ignored(Ignored::Empty)) } else { Ok(Value::Array(value)) }
+/// An element of an array.
+#[derive(Debug)]
+struct Element {
+    text: Range<usize>,
+    /// Whether its fields are kept.
+    is_read: bool,
+}
+
+/// What an event has in the places that are wanted.
+pub(super) struct Found<'f> {
+    pub fields: &'f mut FoundFields,
+    /// The part of the record's value that the fields lie in.
+    pub source: Range<usize>,
+    /// The event's own, from `{` to `}`.
+    pub text: Range<usize>,
+}
+
+impl Events {
+    pub fn new(shapes: Shapes) -> Self {
+        Self { shapes, fields: FoundFields::default(), elements: Vec::new(), kept: Vec::new() }
+    }
+
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+
+    /// Gives each event's position, its part of the record, and what is in it or became of it without
+    /// another look. No event of an array is given before all of it is known to be JSON.
+    #[inline]
+    pub fn each(
+        &mut self,
+        tree: &Tree,
+        value: Option<&[u8]>,
+        mut one: impl FnMut(u32, Raw<'_>, Result<Found<'_>, Decoded<'static>>),
+    ) {
+        let Some(value) = value else { return one(0, Raw::Whole, Err(malformed("the record has no value"))) };
+        let mut scanner = Scanner::new(value);
+        match scanner.next_byte() {
+            Some(b'{') => {
+                let text = scanner.position()..without_trailing_space(value);
+                let found = read(&mut self.shapes, &mut self.fields, tree, value, text);
+                one(0, Raw::Whole, found);
+            }
+            Some(b'[') => self.each_element(tree, value, scanner, one),
+            _ => one(0, Raw::Whole, Err(malformed("neither a JSON object nor an array of them"))),
         }
-        _ => Err(malformed("neither a JSON object nor an array of them")),
+    }
+
+    fn each_element(
+        &mut self,
+        tree: &Tree,
+        value: &[u8],
+        scanner: Scanner<'_>,
+        mut one: impl FnMut(u32, Raw<'_>, Result<Found<'_>, Decoded<'static>>),
+    ) {
+        if let Err(invalid) = self.split(tree, value, scanner) {
+            return one(0, Raw::Whole, Err(malformed(format!("not JSON: {invalid}"))));
+        }
+        if self.elements.is_empty() {
+            return one(0, Raw::Whole, Err(Decoded::Ignored(Ignored::Empty)));
+        }
+        let Self { shapes, fields, elements, kept } = self;
+        for (at, Element { text, is_read }) in elements.iter().enumerate() {
+            let raw = &value[text.clone()];
+            let found = match raw {
+                _ if *is_read => {
+                    Ok(Found { fields: &mut kept[at], source: 0..value.len(), text: text.clone() })
+                }
+                [b'{', ..] => read(shapes, fields, tree, value, text.clone()),
+                _ => Err(malformed("an element of the array is no JSON object")),
+            };
+            let index = u32::try_from(at).expect("a record has fewer than 2^32 bytes");
+            one(index, Raw::Slice(raw), found);
+        }
+    }
+
+    /// Finds the elements of an array, and the fields of those that have a known shape.
+    fn split(&mut self, tree: &Tree, value: &[u8], mut scanner: Scanner<'_>) -> Result<(), Invalid> {
+        let Self { shapes, elements, kept, .. } = self;
+        elements.clear();
+        scanner.elements(|scanner| {
+            scanner.next_byte();
+            let (start, at) = (scanner.position(), elements.len());
+            if at == kept.len() && (at + 1) * tree.len() <= MOST_KEPT_SLOTS {
+                kept.push(FoundFields::default());
+            }
+            let end = kept.get_mut(at).and_then(|fields| shapes.read_known(tree, fields, value, start));
+            match end {
+                Some(end) => scanner.go_to(end),
+                None => drop(scanner.value()?),
+            }
+            elements.push(Element { text: start..scanner.position(), is_read: end.is_some() });
+            Ok(())
+        })?;
+        scanner.end()
     }
 }
 
-/// Gives each event's own JSON text, from `{` to `}`, or what became of it without a look inside.
-pub(super) fn each_object(
-    value: Result<Value<'_>, Decoded<'static>>,
-    elements: &[Range<usize>],
-    one: One<'_>,
-) {
-    match value {
-        Err(decoded) => one(0, Raw::Whole, Err(decoded)),
-        Ok(Value::Object(text)) => one(0, Raw::Whole, Ok(text)),
-        Ok(Value::Array(value)) => each_element(value, elements, one),
-    }
-}
-
-fn split(
+/// Reads an event that stands alone in its part of the value.
+#[inline]
+fn read<'f>(
+    shapes: &mut Shapes,
+    fields: &'f mut FoundFields,
+    tree: &Tree,
     value: &[u8],
-    mut scanner: Scanner<'_>,
-    shapes: &mut Shapes,
-    elements: &mut Vec<Range<usize>>,
-) -> Result<(), super::json::Invalid> {
-    elements.clear();
-    scanner.elements(|scanner| {
-        scanner.next_byte();
-        let start = scanner.position();
-        match shapes.end_of(value, start) {
-            Some(end) => scanner.go_on_at(end),
-            None => drop(scanner.value()?),
-        }
-        elements.push(start..scanner.position());
-        Ok(())
-    })?;
-    scanner.end()
-}
-
-fn each_element(value: &[u8], elements: &[Range<usize>], one: One<'_>) {
-    for (index, element) in (0_u32..).zip(elements) {
-        let text = &value[element.clone()];
-        let event = match text {
-            [b'{', ..] => Ok(element.clone()),
-            _ => Err(malformed("an element of the array is no JSON object")),
-        };
-        one(index, Raw::Slice(text), event);
+    text: Range<usize>,
+) -> Result<Found<'f>, Decoded<'static>> {
+    match shapes.read_event(tree, fields, &value[text.clone()]) {
+        Ok(()) => Ok(Found { fields, source: text.clone(), text }),
+        Err(invalid) => Err(malformed(format!("not JSON: {invalid}"))),
     }
 }
 

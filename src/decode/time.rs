@@ -30,11 +30,40 @@ impl Times {
                 start
             }
         };
+        if let Some(time) = plain_time_of_hour(rest) {
+            return Some(start + time);
+        }
         let mut reader = Reader { rest };
         let time = reader.time_of_hour()?;
         let offset = reader.offset()?;
         reader.rest.is_empty().then_some(start + time - offset)
     }
+}
+
+/// `:00:00.25Z` as most are written, in milliseconds: three digits or none, no leap second, UTC.
+#[inline]
+fn plain_time_of_hour(rest: &[u8]) -> Option<i64> {
+    let (clock, rest) = rest.split_first_chunk::<6>()?;
+    let [b':', minute_tens, minutes, b':', second_tens, seconds] = clock else { return None };
+    let digit = |byte: &u8| byte.wrapping_sub(b'0');
+    let [minute_tens, minutes, second_tens, seconds] =
+        [minute_tens, minutes, second_tens, seconds].map(digit);
+    if minute_tens.max(second_tens) > 5 || minutes.max(seconds) > 9 {
+        return None;
+    }
+    let two = |tens: u8, ones: u8| i64::from(tens * 10 + ones);
+    let fraction = match rest {
+        b"Z" => 0,
+        [b'.', tenths, hundredths, thousandths, b'Z'] => {
+            let digits = [tenths, hundredths, thousandths].map(digit);
+            if digits.iter().any(|digit| *digit > 9) {
+                return None;
+            }
+            digits.iter().fold(0, |fraction, digit| fraction * 10 + i64::from(*digit))
+        }
+        _ => return None,
+    };
+    Some(two(minute_tens, minutes) * MINUTE_MS + two(second_tens, seconds) * 1000 + fraction)
 }
 
 struct Reader<'a> {

@@ -16,7 +16,7 @@ const LIMIT: u128 = 1 << 120;
 /// `text` has the grammar of a JSON number.
 pub(in crate::decode) fn whole(text: &[u8]) -> Whole {
     if let Some(floor) = digits_alone(text) {
-        return Whole { floor, exact: true };
+        return Whole { floor: floor.into(), exact: true };
     }
     let (negative, text) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -36,14 +36,22 @@ pub(in crate::decode) fn whole(text: &[u8]) -> Whole {
     }
 }
 
-/// As most numbers are written, and too few digits to overflow.
-fn digits_alone(text: &[u8]) -> Option<i128> {
+/// The number, if it is written as most are: digits alone, and too few to overflow.
+#[inline]
+pub(in crate::decode) fn digits_alone(text: &[u8]) -> Option<u64> {
     const MOST: usize = 19;
-    if text.len() > MOST || !text.iter().all(u8::is_ascii_digit) {
+    if text.len() > MOST {
         return None;
     }
-    let value = text.iter().fold(0_u64, |value, digit| value * 10 + u64::from(digit - b'0'));
-    Some(value.into())
+    let mut value = 0_u64;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+    }
+    Some(value)
 }
 
 /// The exponent's value, saturated; 0 where there is none.

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
-use super::text::plain_length;
+use super::text::{digits_end, plain_end};
 use super::*;
 
 fn is_json(text: &[u8]) -> bool {
@@ -113,15 +113,32 @@ fn strings_end_at_the_first_special_byte_wherever_it_stands() {
     for special in [b'"', b'\\', 0x00, 0x1f, b'\n'] {
         for at in 0..200 {
             for after in [b'a', b'"', 0x00, 0xff, 0x21, 0x23, 0x5b, 0x5d, 0x20] {
-                let mut bytes = vec![0xfe; at];
-                bytes.push(special);
-                bytes.extend([after; 17]);
-                assert_eq!(plain_length(&bytes), at, "{special:#x} then {after:#x}");
+                for more in [0, 3, 17] {
+                    let mut bytes = vec![0xfe; at];
+                    bytes.push(special);
+                    bytes.extend(vec![after; more]);
+                    let from = at.min(more * 5);
+                    assert_eq!(plain_end(&bytes, from), at, "{special:#x} then {after:#x}");
+                }
             }
         }
     }
     for length in 0..200 {
-        assert_eq!(plain_length(&vec![b' '; length]), length);
+        assert_eq!(plain_end(&vec![b' '; length], 0), length);
+        assert_eq!(plain_end(&vec![b' '; length], length), length);
+    }
+}
+
+#[test]
+fn numbers_end_at_the_first_byte_that_is_no_digit() {
+    for length in 0..60 {
+        for after in ["", ".", "/", ":", "e", "\u{0}", ",123456789012345678"] {
+            for before in 0..20 {
+                let text =
+                    format!("{}{}{after}", "x".repeat(before), "0918273645".repeat(6).split_at(length).0);
+                assert_eq!(digits_end(text.as_bytes(), before), before + length, "{text}");
+            }
+        }
     }
 }
 

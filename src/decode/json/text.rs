@@ -2,84 +2,96 @@
 
 use super::vector::{self, BLOCK, VECTOR};
 
-const WORD: usize = 8;
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// How many bytes come before the first that ends, escapes or breaks a string: `"`, `\` or a
-/// control character. Most strings end within the first vector.
+/// Where the first byte from `at` on is that ends, escapes or breaks a string: `"`, `\` or a control
+/// character. The text's end where there is none. Most strings end within the first vectors.
 #[inline]
-pub(super) fn plain_length(bytes: &[u8]) -> usize {
-    match bytes.split_first_chunk::<VECTOR>() {
-        Some((first, rest)) => vector::first_special(first).unwrap_or_else(|| VECTOR + long_length(rest)),
-        None => short_length(bytes),
+pub(super) fn plain_end(text: &[u8], at: usize) -> usize {
+    let mut at = at;
+    for _ in 0..BLOCK / VECTOR {
+        let Some(vector) = vector_at(text, at) else { return last_end(text, at, vector::specials) };
+        match vector::specials(vector) {
+            0 => at += VECTOR,
+            found => return at + found.trailing_zeros() as usize,
+        }
     }
+    long_end(text, at)
 }
 
-/// Vector by vector, then in blocks of several, for the few strings that are long.
-fn long_length(bytes: &[u8]) -> usize {
-    let mut length = 0;
+/// In blocks of several vectors, for the few strings that are long.
+fn long_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(block) = text[at..].first_chunk::<BLOCK>().filter(|block| vector::is_plain(block)) {
+        at += block.len();
+    }
     loop {
-        let rest = bytes.get(length..).unwrap_or_default();
-        match rest.first_chunk::<BLOCK>() {
-            Some(block) if length >= BLOCK && vector::is_plain(block) => length += BLOCK,
-            _ => match rest.first_chunk::<VECTOR>() {
-                Some(vector) => match vector::first_special(vector) {
-                    Some(at) => return length + at,
-                    None => length += VECTOR,
-                },
-                None => return length + short_length(rest),
-            },
+        let Some(vector) = vector_at(text, at) else { return last_end(text, at, vector::specials) };
+        match vector::specials(vector) {
+            0 => at += VECTOR,
+            found => return at + found.trailing_zeros() as usize,
         }
     }
 }
 
-/// For the end of the text, which is shorter than a vector.
-fn short_length(bytes: &[u8]) -> usize {
-    let mut length = 0;
-    if let Some(word) = bytes.first_chunk::<WORD>() {
-        let found = special(u64::from_le_bytes(*word));
-        if found != 0 {
-            return found.trailing_zeros() as usize / 8;
+/// Where the first byte from `at` on is that is no digit, or the text's end.
+#[inline]
+pub(super) fn digits_end(text: &[u8], mut at: usize) -> usize {
+    loop {
+        let Some(vector) = vector_at(text, at) else { return last_end(text, at, vector::no_digits) };
+        match vector::no_digits(vector) {
+            0 => at += VECTOR,
+            found => return at + found.trailing_zeros() as usize,
         }
-        length += WORD;
     }
-    let rest = bytes.get(length..).unwrap_or_default();
-    length + rest.iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count()
+}
+
+#[inline]
+fn vector_at(text: &[u8], at: usize) -> Option<&[u8; VECTOR]> {
+    text[at..].first_chunk()
+}
+
+/// For the end of the text, which is shorter than a vector: looks at the text's last vector instead.
+#[inline]
+fn last_end(text: &[u8], at: usize, find: impl Fn(&[u8; VECTOR]) -> u32) -> usize {
+    let ahead = text.len() - at;
+    let found = match text.last_chunk::<VECTOR>() {
+        Some(last) => find(last) >> (VECTOR - ahead),
+        None => {
+            // What lies behind the text is never looked at.
+            let mut padded = [0; VECTOR];
+            padded[..ahead].copy_from_slice(&text[at..]);
+            find(&padded)
+        }
+    };
+    text.len().min(at + found.trailing_zeros() as usize)
 }
 
 /// Whether two slices of one length are equal: they are short, so a call of the C library costs more
 /// than it saves.
 #[inline]
 pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
-    if let Some(equal) = same_in_chunks::<VECTOR>(one, other) {
-        return equal;
+    if let (Some(last), Some(other_last)) = (one.last_chunk::<VECTOR>(), other.last_chunk::<VECTOR>()) {
+        return one.len() == other.len()
+            && vector::are_same(one.as_chunks().0, other.as_chunks().0)
+            && last == other_last;
     }
-    if let Some(equal) = same_in_chunks::<WORD>(one, other) {
-        return equal;
-    }
-    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one == other)
+    same_in_chunks::<8>(one, other)
+        .or_else(|| same_in_chunks::<4>(one, other))
+        .unwrap_or_else(|| one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one == other))
 }
 
-/// `None` where they are shorter than a chunk. The last chunk overlaps the one before it.
+/// For slices of one to two chunks, which may overlap. `None` where they are shorter.
 #[inline]
 fn same_in_chunks<const N: usize>(one: &[u8], other: &[u8]) -> Option<bool> {
-    let last = (one.last_chunk::<N>()?, other.last_chunk::<N>()?);
-    let (one_chunks, _) = one.as_chunks::<N>();
-    let (other_chunks, _) = other.as_chunks::<N>();
-    let all = one_chunks.iter().zip(other_chunks).all(|(one, other)| one == other);
-    Some(all && last.0 == last.1 && one.len() == other.len())
+    let ends = |slice: &[u8]| Some((*slice.first_chunk::<N>()?, *slice.last_chunk::<N>()?));
+    Some(ends(one)? == ends(other)? && one.len() == other.len())
 }
 
-/// The high bit of each byte that is `"`, `\` or below 0x20; bits after the first may be wrong,
-/// since a subtraction borrows from the bytes above.
-fn special(word: u64) -> u64 {
-    let equals = |byte: u8| {
-        let difference = word ^ (ONES * u64::from(byte));
-        difference.wrapping_sub(ONES) & !difference
-    };
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (equals(b'"') | equals(b'\\') | control) & HIGH
+/// How many bytes two texts begin with alike.
+pub(in crate::decode) fn same_length(one: &[u8], other: &[u8]) -> usize {
+    const WORD: usize = 8;
+    let words = one.as_chunks::<WORD>().0.iter().zip(other.as_chunks::<WORD>().0);
+    let same = words.take_while(|(one, other)| one == other).count() * WORD;
+    let rest = one[same..].iter().zip(&other[same..]);
+    same + rest.take_while(|(one, other)| one == other).count()
 }
 
 /// Appends what a string with escapes says. `None` where that is no Unicode text: an escape of half

@@ -1,74 +1,182 @@
-//! Sixteen bytes at once: the only unsafe code of this room, which calls what every processor of its
+//! Many bytes at once: the only unsafe code of this room, which calls what every processor of its
 //! kind has.
 
 /// Bytes that one instruction takes.
 pub(super) const VECTOR: usize = 16;
-/// Bytes that are looked at together where a string is long.
+/// Bytes that are looked at together where there are many.
 pub(super) const BLOCK: usize = 4 * VECTOR;
 
-/// Where the first `"`, `\` or control character is.
-#[cfg(target_arch = "x86_64")]
+/// A bit for each byte, from the first on: whether it is `"`, `\` or a control character.
 #[inline]
-pub(super) fn first_special(bytes: &[u8; VECTOR]) -> Option<usize> {
+pub(super) fn specials(bytes: &[u8; VECTOR]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: the function needs SSE2, which every x86-64 processor has, and nothing else: it gets
-    // its bytes by a reference.
-    let found = unsafe { bits_of_specials(bytes) };
-    (found != 0).then(|| found.trailing_zeros() as usize)
+    // its bytes by a reference. So does each one below.
+    unsafe {
+        sse2::bits(sse2::specials(sse2::load(bytes)))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    portable::bits(bytes, portable::is_special)
 }
 
-/// Whether there is none.
-#[cfg(target_arch = "x86_64")]
+/// A bit for each byte, from the first on: whether it is no digit.
 #[inline]
-pub(super) fn is_plain(bytes: &[u8; BLOCK]) -> bool {
+pub(super) fn no_digits(bytes: &[u8; VECTOR]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: as above.
-    unsafe { is_block_plain(bytes) }
+    unsafe {
+        !sse2::bits(sse2::digits(sse2::load(bytes))) & 0xffff
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    portable::bits(bytes, |byte| !byte.is_ascii_digit())
 }
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64 as sse2;
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
+/// Whether no byte is `"`, `\` or a control character.
 #[inline]
-fn bits_of_specials(bytes: &[u8; VECTOR]) -> u32 {
-    sse2::_mm_movemask_epi8(specials(bytes)) as u32
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-fn is_block_plain(bytes: &[u8; BLOCK]) -> bool {
-    let (vectors, _) = bytes.as_chunks::<VECTOR>();
-    let none = sse2::_mm_setzero_si128();
-    let all = vectors.iter().fold(none, |found, vector| sse2::_mm_or_si128(found, specials(vector)));
-    sse2::_mm_movemask_epi8(all) == 0
-}
-
-/// All bits of each byte that is `"`, `\` or below 0x20.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-fn specials(bytes: &[u8; VECTOR]) -> sse2::__m128i {
-    use sse2::{_mm_cmpeq_epi8, _mm_min_epu8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
-    let bytes = u128::from_le_bytes(*bytes);
-    let bytes = _mm_set_epi64x((bytes >> 64) as i64, bytes as i64);
-    let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
-    let escapes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
-    let controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-    _mm_or_si128(_mm_or_si128(quotes, escapes), controls)
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) fn first_special(bytes: &[u8; VECTOR]) -> Option<usize> {
-    bytes.iter().position(|byte| is_special(*byte))
-}
-
-#[cfg(not(target_arch = "x86_64"))]
 pub(super) fn is_plain(bytes: &[u8; BLOCK]) -> bool {
-    !bytes.iter().any(|byte| is_special(*byte))
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        sse2::bits(sse2::specials_of_block(bytes)) == 0
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    !bytes.iter().copied().any(portable::is_special)
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-fn is_special(byte: u8) -> bool {
-    byte < 0x20 || matches!(byte, b'"' | b'\\')
+/// Whether all of them are equal, one by one. Most are, so that it looks once, at the end.
+#[inline]
+pub(super) fn are_same(some: &[[u8; VECTOR]], others: &[[u8; VECTOR]]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        some.len() == others.len() && sse2::bits(sse2::equal(some, others)) == 0xffff
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    return some == others;
+}
+
+/// The text, if every byte of it is ASCII.
+#[inline]
+pub(in crate::decode) fn ascii(text: &[u8]) -> Option<&str> {
+    // SAFETY: ASCII is UTF-8.
+    is_ascii(text).then(|| unsafe { std::str::from_utf8_unchecked(text) })
+}
+
+/// As the standard library's, but faster for texts that are short or of some hundred bytes.
+#[inline]
+fn is_ascii(text: &[u8]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(last) = text.last_chunk() {
+        // SAFETY: as above.
+        return unsafe { sse2::bits(sse2::any_bits(text.as_chunks().0, last)) == 0 };
+    }
+    text.iter().all(u8::is_ascii)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod sse2 {
+    use std::arch::x86_64::*;
+
+    use super::{BLOCK, VECTOR};
+
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub fn load(bytes: &[u8; VECTOR]) -> __m128i {
+        // SAFETY: the reference is to so many bytes, and the instruction takes them from anywhere.
+        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    }
+
+    /// The highest bit of each byte.
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub fn bits(bytes: __m128i) -> u32 {
+        _mm_movemask_epi8(bytes) as u32
+    }
+
+    /// All bits of each byte that is `"`, `\` or below 0x20.
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub fn specials(bytes: __m128i) -> __m128i {
+        let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+        let escapes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
+        let controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+        _mm_or_si128(_mm_or_si128(quotes, escapes), controls)
+    }
+
+    /// All bits of each byte that is a digit.
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub fn digits(bytes: __m128i) -> __m128i {
+        let above_zero = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0' as i8));
+        _mm_cmpeq_epi8(_mm_min_epu8(above_zero, _mm_set1_epi8(9)), above_zero)
+    }
+
+    /// All bits that are set in any of the vectors.
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub fn any_bits(vectors: &[[u8; VECTOR]], last: &[u8; VECTOR]) -> __m128i {
+        vectors.iter().fold(load(last), |bits, vector| _mm_or_si128(bits, load(vector)))
+    }
+
+    /// All bits of each place where all of the vectors are equal.
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub fn equal(some: &[[u8; VECTOR]], others: &[[u8; VECTOR]]) -> __m128i {
+        some.iter().zip(others).fold(_mm_set1_epi8(-1), |equal, (one, other)| {
+            _mm_and_si128(equal, _mm_cmpeq_epi8(load(one), load(other)))
+        })
+    }
+
+    /// All bits of each place where one of the vectors has a special byte.
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub fn specials_of_block(block: &[u8; BLOCK]) -> __m128i {
+        let (vectors, _) = block.as_chunks::<VECTOR>();
+        let none = _mm_setzero_si128();
+        vectors.iter().fold(none, |found, vector| _mm_or_si128(found, specials(load(vector))))
+    }
+}
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+mod portable {
+    use super::VECTOR;
+
+    pub fn bits(bytes: &[u8; VECTOR], is: impl Fn(u8) -> bool) -> u32 {
+        bytes.iter().enumerate().fold(0, |bits, (at, byte)| bits | u32::from(is(*byte)) << at)
+    }
+
+    pub fn is_special(byte: u8) -> bool {
+        byte < 0x20 || matches!(byte, b'"' | b'\\')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every byte at every place.
+    #[test]
+    fn each_byte_is_told_apart_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..VECTOR {
+                let mut bytes = [b'7'; VECTOR];
+                bytes[at] = byte;
+                assert_eq!(
+                    specials(&bytes),
+                    portable::bits(&bytes, portable::is_special),
+                    "{byte:#x} at {at}"
+                );
+                assert_eq!(
+                    no_digits(&bytes),
+                    portable::bits(&bytes, |byte| !byte.is_ascii_digit()),
+                    "{byte:#x}"
+                );
+                let mut block = [b'7'; BLOCK];
+                block[at * 4 + at % 4] = byte;
+                assert_eq!(is_ascii(&block), byte.is_ascii());
+                assert_eq!(is_ascii(&bytes[..at + 1]), byte.is_ascii());
+                assert_eq!(is_plain(&block), !portable::is_special(byte), "{byte:#x} at {at}");
+            }
+        }
+    }
 }

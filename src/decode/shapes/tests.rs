@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::learn::{MOST_LITERAL_BYTES, MOST_STEPS};
+use super::trust::Trust;
 use super::*;
 use crate::decode::fields::{Text, View};
 
@@ -49,7 +51,11 @@ impl Reader {
     }
 
     fn is_known(&mut self, event: &str) -> bool {
-        self.shapes.end_of(event.as_bytes(), 0) == Some(event.len())
+        self.end_of(event.as_bytes()) == Some(event.len())
+    }
+
+    fn end_of(&mut self, event: &[u8]) -> Option<usize> {
+        self.shapes.read_known(&self.tree, &mut self.fields, event, 0)
     }
 }
 
@@ -149,13 +155,119 @@ fn what_is_kept_is_bounded() {
     let wide = format!("{{\"data\":{{{}\"service\":1}}}}", " ".repeat(usize::from(u16::MAX)));
     for event in [&long, &many, &wide] {
         reader.read(event.as_bytes());
-        assert!(reader.shapes.known.is_empty());
+        assert_eq!(reader.shapes.events.shapes(), 0);
         assert_eq!(reader.read(event.as_bytes()), full(event.as_bytes()));
     }
     for n in 0..20_000 {
         reader.read(format!(r#"{{"name-{n}":"x"}}"#).as_bytes());
     }
-    assert!(reader.shapes.known.len() == MOST_SHAPES && reader.shapes.common.len() == MOST_SHAPES);
+    assert_eq!(reader.shapes.events.shapes(), MOST_SHAPES);
+    for n in 0..20_000 {
+        reader.read(format!(r#"{{"id":"x","place-{}":{{"name-{n}":1}}}}"#, n % 100).as_bytes());
+    }
+    assert!(reader.shapes.places.is_bounded(), "{:?}", reader.shapes.places);
+}
+
+/// A value that was the same long enough to be compared with the runs around it, and is another then.
+#[test]
+fn a_constant_may_break_anywhere() {
+    let mut reader = Reader::new();
+    let events = |changing: usize| {
+        format!(
+            r#"{{"a":"const","n":12,"id":"{changing}","data":{{"service":"svc","quantity":1,"tags":["x",{{}}]}},"konnect":{{"org_id":"o"}},"end":null}}"#
+        )
+    };
+    for changing in 0..1000 {
+        let event = events(changing);
+        assert_eq!(reader.read(event.as_bytes()), full(event.as_bytes()));
+    }
+    let event = events(7);
+    for at in 0..event.len() {
+        for byte in *b"\"\\x1{}[],: \n.e-\xff" {
+            for insert in [false, true] {
+                let mut text = event.clone().into_bytes();
+                if insert {
+                    text.insert(at, byte)
+                } else {
+                    text[at] = byte
+                }
+                assert_eq!(reader.read(&text), full(&text), "{}", String::from_utf8_lossy(&text));
+            }
+        }
+        assert_eq!(reader.read(&event.as_bytes()[..at]), full(&event.as_bytes()[..at]));
+    }
+    for (was, is) in [
+        ("const", "constant"),
+        ("const", "c"),
+        ("const", ""),
+        ("const", "c\\u00e9"),
+        ("12", "1"),
+        ("12", "123"),
+        ("12", "12.5"),
+        ("12", "12e3"),
+        ("12", "{}"),
+        ("12", "null"),
+        ("\"svc\"", "\"other\""),
+        ("1,", "-1,"),
+        ("[\"x\",{}]", "[\"x\",{} ]"),
+        ("[\"x\",{}]", "0"),
+        ("null", "true"),
+        ("null", "nul"),
+        ("null", "{}"),
+        ("{\"org_id\":\"o\"}", "{\"org_id\":\"other\"}"),
+        ("{\"org_id\":\"o\"}", "null"),
+    ] {
+        let text = event.replace(was, is);
+        assert_ne!(text, event);
+        assert_eq!(reader.read(text.as_bytes()), full(text.as_bytes()), "{text}");
+    }
+}
+
+/// Constants are learned, and where they change for good, the new ones are.
+#[test]
+fn constants_follow_the_traffic() {
+    let mut reader = Reader::new();
+    let mut unread = 0;
+    for (month, changing) in
+        ["2026-11", "2026-12"].iter().flat_map(|month| (0..1000).map(move |n| (month, n)))
+    {
+        let event = format!(r#"{{"month":"{month}","id":"{changing}","data":{{"service":"s"}}}}"#);
+        assert_eq!(reader.read(event.as_bytes()), full(event.as_bytes()));
+        unread += usize::from(reader.shapes.events.holes_of_latest() == 1);
+    }
+    assert!(unread > 1500, "{unread}");
+}
+
+/// Objects that nobody looks into are known by their own shapes, whatever else differs.
+#[test]
+fn containers_have_shapes_of_their_own() {
+    let mut reader = Reader::new();
+    let event = |n: usize| {
+        let headers = [r#"{"host":"h","agent":"a1"}"#, r#"{"host":"h","trace":"t","n":[1,2]}"#, "{}"][n % 3];
+        let tries = [r#"[{"port":1}]"#, r#"[{"port":1},{"port":2}]"#][n % 2];
+        format!(r#"{{"id":"{n}","headers":{headers},"deep":{{"a":{{"x":{{"y":{n}}}}}}},"tries":{tries}}}"#)
+    };
+    for n in 0..500 {
+        let event = event(n);
+        assert_eq!(reader.read(event.as_bytes()), full(event.as_bytes()));
+    }
+    assert_eq!(
+        reader.shapes.events.shapes(),
+        1,
+        "what is in a container does not matter to the event's shape"
+    );
+    assert_eq!(reader.shapes.places.shapes(), 5);
+    for (was, is) in [
+        ("host\":\"h", "host\":\"h\u{1}"),
+        ("\"n\":[1,2]", "\"n\":[1,]"),
+        ("port\":1", "port\":01"),
+        ("}]", "}"),
+    ] {
+        for n in 0..6 {
+            let text = event(n).replace(was, is);
+            assert_eq!(reader.read(text.as_bytes()), full(text.as_bytes()), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -256,6 +368,7 @@ proptest! {
     #[test]
     fn every_event_is_read_as_in_full_whatever_was_read_before(
         events in prop::collection::vec(object(), 1..6),
+        times in prop::sample::select(vec![1, 2, 80]),
         changes in prop::collection::vec(
             (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..8_u8,
              prop::sample::select(b"{}[]\",:\\u0e.-+ tn1\x00\xff".to_vec())),
@@ -265,14 +378,18 @@ proptest! {
         let mut reader = Reader::new();
         for event in &events {
             let event = event.as_bytes();
-            prop_assert_eq!(reader.read(event), full(event));
+            let expected = full(event);
+            // Often enough that its values are taken for constants.
+            for _ in 0..times {
+                prop_assert_eq!(&reader.read(event), &expected);
+            }
         }
         for (which, at, how, byte) in changes {
             let event = changed(&events[which.index(events.len())], at, how, byte);
             let text = String::from_utf8_lossy(&event).into_owned();
-            if let Some(end) = reader.shapes.end_of(&event, 0) {
-                let mut scanner = Scanner::new(&event);
-                prop_assert_eq!(scanner.value().map(|value| value.end), Ok(end), "{}", text);
+            if let Some(end) = reader.end_of(&event) {
+                let known = contents(&reader.nodes, Ok(()), &reader.fields, &event);
+                prop_assert_eq!(known, full(&event[..end]), "{}", text);
             }
             prop_assert_eq!(reader.read(&event), full(&event), "{}", text);
         }

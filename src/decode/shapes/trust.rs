@@ -31,6 +31,10 @@ impl Trust {
         Self { is_never: true, ..Self::default() }
     }
 
+    pub fn is_never(&self) -> bool {
+        self.is_never
+    }
+
     /// To be asked once per event: whether it shall be tried.
     pub fn take_turn(&mut self) -> bool {
         let is_awake = !self.is_asleep();
