@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::hint::black_box;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
@@ -13,8 +14,8 @@ use odometer::aggregate::{Fold, OpenBlock};
 use odometer::decode::{CompactEvent, Decoded, Decoder, encode_batch};
 use odometer::dedup::{Cache, CacheSettings, Occurrence, Window};
 use odometer::event::{
-    Body, Charge, Content, Event, EventId, EventKey, Format, HOUR_MS, Lane, MeterIndex, NoHeaders, Record,
-    Rules, Trace,
+    Body, Charge, Content, Event, EventId, EventKey, Format, HOUR_MS, Identifier, Lane, MeterIndex,
+    NoHeaders, Outcome, Record, Rules, Trace,
 };
 use odometer::pipeline::LaneCounter;
 use serde::Deserialize;
@@ -23,6 +24,11 @@ use serde::Deserialize;
 const MONTH_START_MS: i64 = 1_793_491_200_000;
 const EVENTS: usize = 100_000;
 const ORGANIZATIONS: usize = 10_000;
+/// Of the whole core: keys that its window has, organizations, and events of a block, so that nearly
+/// each of them has one.
+const WINDOW: usize = 16_000_000;
+const MANY_ORGANIZATIONS: usize = 300_000;
+const EVENTS_OF_BLOCK: usize = 1_000_000;
 /// Keys that a lane looks for at once.
 const AT_ONCE: usize = 32;
 
@@ -53,18 +59,34 @@ fn time_ms(n: usize) -> i64 {
     MONTH_START_MS + (n as i64) * 36 % HOUR_MS
 }
 
+/// Where an event's id begins.
+const ID_AT: usize = r#"{"specversion":"1.0","id":""#.len();
+
 fn cloudevent(n: usize) -> Vec<u8> {
+    cloudevent_of(n, ORGANIZATIONS)
+}
+
+fn cloudevent_of(n: usize, organizations: usize) -> Vec<u8> {
     let time = jiff::Timestamp::from_millisecond(time_ms(n)).expect("a time of 2026");
     format!(
         r#"{{"specversion":"1.0","id":"{:016x}{:016x}","source":"//gateways.example.com/us/dp-{}","type":"api.request","subject":"org-{:08}","time":"{time}","datacontenttype":"application/json","data":{{"service":"svc-{:04}","quantity":1,"region":"us","route":"r-{}"}}}}"#,
         mixed(n),
         mixed(n + 1),
         n % 12,
-        mixed(n) as usize % ORGANIZATIONS,
+        mixed(n) as usize % organizations,
         n % 997,
         n % 31,
     )
     .into_bytes()
+}
+
+/// The same events with ids that never were, from the number `next` on.
+fn renew(values: &mut [Vec<u8>], next: &mut usize) {
+    for value in values {
+        let mut id = &mut value[ID_AT..];
+        write!(id, "{:016x}{:016x}", mixed(*next), *next).expect("room for an id");
+        *next += 1;
+    }
 }
 
 /// A hundred events in one record.
@@ -266,6 +288,46 @@ fn decode(c: &mut Criterion) {
     }
 }
 
+/// What an event is known by: its key, the hash of what is billed of it, and its part of the digest.
+fn identify(c: &mut Criterion) {
+    let values: Vec<_> = (0..EVENTS / 10).map(cloudevent).collect();
+    let mut decoder = Decoder::new("gateway.events", &rules(Format::Cloudevents)).expect("sound rules");
+    let charges = [Charge { meter: MeterIndex(0), quantity: 1 }];
+    let mut owned = Vec::new();
+    for (offset, value) in values.iter().enumerate() {
+        decoder.decode(&record(value, offset as i64), &mut |_, _, decoded| {
+            let Decoded::Event(Event { organization, source, id: EventId::Text(id), time_ms, .. }) = decoded
+            else {
+                panic!("sound events");
+            };
+            owned.push((organization.to_owned(), source.to_owned(), id.to_owned(), time_ms));
+        });
+    }
+    let mut identifier = Identifier::default();
+    let mut group = c.benchmark_group("identify/events");
+    group.throughput(Throughput::Elements(values.len() as u64));
+    group.bench_function("cloudevents", |b| {
+        b.iter(|| {
+            let mut digest = 0_u128;
+            for (organization, source, id, time_ms) in &owned {
+                let event = Event {
+                    organization,
+                    source,
+                    id: EventId::Text(id),
+                    time_ms: *time_ms,
+                    region: "us",
+                    body: Body::Usage(&charges),
+                };
+                let key = identifier.key(&event);
+                let content = identifier.content(&event, |_| "api_calls");
+                digest = digest.wrapping_add(Trace::Keyed(key, content).hash(Outcome::Counted));
+            }
+            digest
+        });
+    });
+    group.finish();
+}
+
 fn dedup(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a folder for the cache");
     let settings = CacheSettings { dir: dir.path().to_owned(), memory: 4 << 30, budget: 4 << 30 };
@@ -340,37 +402,43 @@ fn aggregate(c: &mut Criterion) {
 }
 
 /// What a lane does with an event but for reading it from Kafka and ending a block: decode, identify,
-/// judge, count.
+/// judge, count. Each event is new, in a window that is full.
 fn whole(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a folder for the cache");
     let settings = CacheSettings { dir: dir.path().to_owned(), memory: 4 << 30, budget: 4 << 30 };
     let cache = Cache::open(&settings).expect("a cache");
-    let values: Vec<_> = (0..EVENTS).map(cloudevent).collect();
+    let mut values: Vec<_> = (0..EVENTS_OF_BLOCK).map(|n| cloudevent_of(n, MANY_ORGANIZATIONS)).collect();
     let lane = Lane { topic: "gateway.events".into(), topic_id: "".into(), partition: 0 };
-    let rules = rules(Format::Cloudevents);
-    let mut counter = LaneCounter::from_start(&lane, &rules, &cache).expect("sound rules");
-    let mut offset = 0;
+    let rules = Rules { dedup_window: WINDOW as u64, ..rules(Format::Cloudevents) };
+    // Filled when it is wanted: a filter may leave it out.
+    let mut full: Option<LaneCounter> = None;
+    let mut next = 0;
     let mut group = c.benchmark_group("whole/events");
-    group.throughput(Throughput::Elements(EVENTS as u64));
+    group.throughput(Throughput::Elements(EVENTS_OF_BLOCK as u64));
     group.bench_function("cloudevents", |b| {
-        b.iter_custom(|turns| {
-            let mut took = Duration::ZERO;
-            for _ in 0..turns {
-                let started = Instant::now();
-                for values in values.chunks(256) {
-                    let records: Vec<_> = values
-                        .iter()
-                        .zip(offset..)
-                        .map(|(value, offset)| (record(value, offset), 0))
-                        .collect();
-                    offset += records.len() as i64;
-                    counter.take_all(&records).expect("room");
-                }
-                took += started.elapsed();
-                black_box(counter.finish());
+        let mut count = |counter: &mut LaneCounter| {
+            let mut offset = next as i64;
+            renew(&mut values, &mut next);
+            let began = Instant::now();
+            for values in values.chunks(256) {
+                let records: Vec<_> =
+                    values.iter().zip(offset..).map(|(value, offset)| (record(value, offset), 0)).collect();
+                offset += records.len() as i64;
+                counter.take_all(&records).expect("room");
             }
+            let took = began.elapsed();
+            let block = counter.finish();
+            assert_eq!(block.contents.outcomes.counted, EVENTS_OF_BLOCK as u64);
             took
+        };
+        let counter = full.get_or_insert_with(|| {
+            let mut counter = LaneCounter::from_start(&lane, &rules, &cache).expect("sound rules");
+            for _ in 0..WINDOW / EVENTS_OF_BLOCK {
+                count(&mut counter);
+            }
+            counter
         });
+        b.iter_custom(|turns| (0..turns).map(|_| count(counter)).sum::<Duration>());
     });
     serde_typed::<TypedEvent<'_>>(&mut group, &values);
     group.finish();
@@ -379,6 +447,6 @@ fn whole(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = decode, dedup, aggregate, whole
+    targets = decode, identify, dedup, aggregate, whole
 }
 criterion_main!(benches);
