@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 
 use super::ledger::{LaneWriter, calls, count};
 use super::{Service, Wish};
-use crate::support::{kafka, servers as environment, unique};
+use crate::support::kafka::{self, KafkaProducer, KafkaRecord};
+use crate::support::{servers as environment, unique};
 
 async fn standing(service: &Service, month: &str) -> (Value, Value) {
     let answer = service.get(&format!("/v1/organizations/acme/usage?month={month}")).await.json();
@@ -102,7 +103,19 @@ async fn a_topic_that_is_configured_no_more_holds_nothing_back() {
 async fn a_partition_that_was_never_read_is_known_from_the_broker() {
     let topic = unique("partitions");
     let made = topic.clone();
-    tokio::task::spawn_blocking(move || kafka::create_topic(&made, 2)).await.expect("a topic is made");
+    let filling = tokio::task::spawn_blocking(move || {
+        kafka::create_topic(&made, 2);
+        // One that nothing ever reached would be complete without being read.
+        let producer = KafkaProducer::new();
+        for partition in 0..2 {
+            producer.send(
+                &made,
+                &KafkaRecord { partition, value: Some(b"{}".to_vec()), ..KafkaRecord::default() },
+            );
+        }
+        producer.flush();
+    });
+    filling.await.expect("a topic is made");
     let service =
         Service::with("complete_partitions", Wish { topics: vec![topic.clone()], ..Wish::default() }).await;
     let properties = vec![("bootstrap.servers".to_owned(), environment::kafka_brokers())];
@@ -112,7 +125,7 @@ async fn a_partition_that_was_never_read_is_known_from_the_broker() {
     first.live(1, &[calls("acme", 1)], &[]).await;
     first.see(1, "2026-11-23T18:00:00Z").await;
     service.usage_once("acme", "/complete_through", json!(null)).await;
-    second.live(0, &[], &[]).await;
-    second.see(0, "2026-11-23T17:59:59Z").await;
+    second.live(1, &[], &[]).await;
+    second.see(1, "2026-11-23T17:59:59Z").await;
     service.usage_once("acme", "/complete_through", "2026-11-23T17:59:59Z").await;
 }
