@@ -139,45 +139,46 @@ impl Deployment {
         })
     }
 
-    /// The figures of a month that has not ended, where they are in memory: no I/O. The outer `None`:
-    /// they are not; the inner: no usage of the organization is.
-    pub(super) fn figures_in_memory(&self, organization: &str, month: Month) -> Option<Option<Figures>> {
+    /// The figures of a month that has not ended, where they are in memory: no I/O. One that `is_known`
+    /// has figures also where it used nothing. The outer `None`: they are not in memory; the inner: no
+    /// usage of the organization is.
+    pub(super) fn figures_in_memory(
+        &self,
+        organization: &str,
+        month: Month,
+        is_known: bool,
+    ) -> Option<Option<Figures>> {
+        // Before the totals: they hold at least what it calls complete.
         let view = self.view()?;
         if month.end_ms() <= self.clock.now_ms() || !view.table.holds(month) {
             return None;
         }
-        let totals = view.table.totals(organization, month);
-        Some(totals.map(|totals| figures(totals, month, view.as_of, &view.standing)))
+        let totals = match view.table.totals(organization, month) {
+            None if !is_known => return Some(None),
+            totals => totals.unwrap_or_default(),
+        };
+        Some(Some(figures(totals, month, view.as_of, &view.standing)))
     }
 
-    /// The figures of any month; `None` where the organization never used anything.
+    /// The figures of any month; `None` where the organization never used anything and is not known
+    /// otherwise.
     pub(super) async fn figures(
         &self,
         organization: &str,
         month: Month,
+        is_known: bool,
     ) -> Result<Option<Figures>, StoreError> {
-        match self.figures_in_memory(organization, month) {
-            Some(Some(figures)) => Ok(Some(figures)),
-            Some(None) if self.has_usage(organization).await? => Ok(self.nothing_in_memory(month)),
-            Some(None) => Ok(None),
-            None => self.read_figures(organization, month).await,
-        }
-    }
-
-    /// What is known of an organization that used nothing here, where that is in memory.
-    pub(super) fn nothing_in_memory(&self, month: Month) -> Option<Figures> {
-        let view = self.view()?;
-        Some(figures(Totals::default(), month, view.as_of, &view.standing))
-    }
-
-    /// What is known of an organization that used nothing here.
-    pub(super) async fn nothing(&self, month: Month) -> Result<Figures, StoreError> {
-        let as_of = self.clock.now();
-        let standing = match self.view() {
-            Some(view) => view.standing.clone(),
-            None => self.read_standing().await?,
+        let is_known = match self.figures_in_memory(organization, month, is_known) {
+            Some(Some(figures)) => return Ok(Some(figures)),
+            Some(None) if !self.has_usage(organization).await? => return Ok(None),
+            // What it used may be new: the totals are looked at again.
+            Some(None) => true,
+            None => is_known,
         };
-        Ok(figures(Totals::default(), month, as_of, &standing))
+        match self.figures_in_memory(organization, month, is_known) {
+            Some(figures) => Ok(figures),
+            None => self.read_figures(organization, month, is_known).await,
+        }
     }
 
     /// An organization's counts of the month by hour, and its service events of all times.
@@ -208,7 +209,12 @@ impl Deployment {
         Ok(has_usage)
     }
 
-    async fn read_figures(&self, organization: &str, month: Month) -> Result<Option<Figures>, StoreError> {
+    async fn read_figures(
+        &self,
+        organization: &str,
+        month: Month,
+        is_known: bool,
+    ) -> Result<Option<Figures>, StoreError> {
         let as_of = self.clock.now();
         // The standing first: what it calls complete is in the figures that are read after it.
         let standing = match self.view() {
@@ -219,7 +225,8 @@ impl Deployment {
             self.read_counts(organization, month),
             self.store.services_of_organization(organization),
         )?;
-        if counts.is_empty() && services.is_empty() && !self.store.has_usage(organization).await? {
+        let is_known = is_known || !counts.is_empty() || !services.is_empty();
+        if !is_known && !self.store.has_usage(organization).await? {
             return Ok(None);
         }
         let ended = month.end_ms() <= as_of.0;

@@ -146,10 +146,7 @@ impl Snapshots {
         month: Month,
         has_account: bool,
     ) -> Option<Joined> {
-        let of = |deployment: &Deployment| match deployment.figures_in_memory(organization, month)? {
-            None if has_account => Some(deployment.nothing_in_memory(month)),
-            known => Some(known),
-        };
+        let of = |deployment: &Deployment| deployment.figures_in_memory(organization, month, has_account);
         let local = of(&self.local)?;
         let answers = self.others.iter().map(|other| {
             let answer = of(other).ok_or_else(|| silence(other)).and_then(|known| fresh(other, known));
@@ -275,10 +272,7 @@ async fn figures_of(
     month: Month,
     has_account: bool,
 ) -> Answer {
-    match deployment.figures(organization, month).await? {
-        None if has_account => Ok(Some(deployment.nothing(month).await?)),
-        known => Ok(known),
-    }
+    Ok(deployment.figures(organization, month, has_account).await?)
 }
 
 /// What is followed in memory stands still when the region does not answer any more.
