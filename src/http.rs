@@ -1,5 +1,6 @@
 //! The API: `app(state)` is a router without a listener, `serve` gives it one.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,9 +86,12 @@ impl FromRef<App> for Operation {
     }
 }
 
-/// What every handler may use. Clones share everything.
+/// What every handler may use. Each layer and route of a request clones it: one count goes up.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+#[derive(Clone)]
+pub struct Shared {
     snapshots: Snapshots,
     accounts: Arc<Accounts>,
     operation: Operation,
@@ -115,7 +119,7 @@ impl App {
         clock: Clock,
         shutdown: CancellationToken,
     ) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             snapshots,
             accounts,
             operation: Operation { readiness, render_metrics },
@@ -129,16 +133,24 @@ impl App {
             payments: None,
             biller: None,
             shutdown,
-        }
+        }))
     }
 
     /// Has payment methods and the provider's events taken.
     pub fn with_biller(self, biller: Arc<Biller>) -> Self {
-        Self { biller: Some(biller), ..self }
+        Self(Arc::new(Shared { biller: Some(biller), ..Arc::unwrap_or_clone(self.0) }))
     }
 
     pub fn with_payments(self, payments: Payments) -> Self {
-        Self { payments: Some(payments), ..self }
+        Self(Arc::new(Shared { payments: Some(payments), ..Arc::unwrap_or_clone(self.0) }))
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }
 
