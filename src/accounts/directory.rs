@@ -23,8 +23,8 @@ const BATCH: i64 = 10_000;
 #[derive(Debug, Default)]
 pub struct Directory {
     accounts: DashMap<String, Arc<Account>, DefaultHashBuilder>,
-    keys: DashMap<String, StoredKey>,
-    keys_by_organization: DashMap<String, Vec<String>>,
+    keys: DashMap<String, StoredKey, DefaultHashBuilder>,
+    keys_by_organization: DashMap<String, Vec<String>, DefaultHashBuilder>,
     /// The last log entry that is in here; whoever catches up holds it.
     sequence: Mutex<i64>,
 }
@@ -163,19 +163,36 @@ async fn load_accounts(database: &Database, damaged: &Damaged) -> DatabaseResult
         tokio::spawn(load_periods(database.clone())),
         tokio::spawn(load_regions(database.clone())),
     );
-    let (mut accounts, mut periods, mut regions) = (whole(accounts)?, whole(periods)?, whole(regions)?);
+    let (mut accounts, periods, regions) = (whole(accounts)?, whole(periods)?, whole(regions)?);
     let unread: HashMap<String, DatabaseError> =
         [accounts.unread, periods.unread, regions.unread].into_iter().flatten().collect();
     accounts.read.retain(|account| !unread.contains_key(&account.id));
     for (organization, error) in unread {
         damaged.note(Work::ReadAccount, &organization, &error.into());
     }
-    for account in &mut accounts.read {
-        account.periods = periods.read.remove(&account.id).unwrap_or_default();
-        account.regions = regions.read.remove(&account.id).unwrap_or_default();
-    }
+    accounts.read.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    hand_out(&mut accounts.read, periods.read, |account| &mut account.periods);
+    hand_out(&mut accounts.read, regions.read, |account| &mut account.regions);
     Ok(accounts.read)
 }
+
+/// Gives each account its own; `accounts` are in the order of their ids. Everything comes sorted, where
+/// the database's order of texts is that of their bytes: sorting it again costs little then, and less
+/// than looking each up.
+fn hand_out<T>(accounts: &mut [Account], mut groups: Groups<T>, place: impl Fn(&mut Account) -> &mut Vec<T>) {
+    groups.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut groups = groups.into_iter().peekable();
+    for account in accounts {
+        // Of an organization that has no account that can be read.
+        while groups.next_if(|(organization, _)| *organization < account.id).is_some() {}
+        if let Some((_, items)) = groups.next_if(|(organization, _)| *organization == account.id) {
+            *place(account) = items;
+        }
+    }
+}
+
+/// Rows by their organization, each of which is there once.
+type Groups<T> = Vec<(String, Vec<T>)>;
 
 /// A part of the accounts, and of which organizations it can't be read.
 #[derive(Default)]
@@ -227,13 +244,13 @@ async fn load_rows(database: Database) -> DatabaseResult<Part<Vec<Account>>> {
     Ok(accounts)
 }
 
-async fn load_periods(database: Database) -> DatabaseResult<Part<HashMap<String, Vec<PlanPeriod>>>> {
+async fn load_periods(database: Database) -> DatabaseResult<Part<Groups<PlanPeriod>>> {
     let sql = "SELECT organization, plan, trial, from_ms, to_ms FROM plan_periods
                ORDER BY organization, from_ms";
     load_grouped(&database, sql, |row| read_period(row, 1)).await
 }
 
-async fn load_regions(database: Database) -> DatabaseResult<Part<HashMap<String, Vec<String>>>> {
+async fn load_regions(database: Database) -> DatabaseResult<Part<Groups<String>>> {
     let sql = "SELECT organization, region FROM organization_regions ORDER BY organization, position";
     load_grouped(&database, sql, |row| row.text(1).map(str::to_owned)).await
 }
@@ -243,8 +260,8 @@ async fn load_grouped<T>(
     database: &Database,
     sql: &'static str,
     read: impl Fn(&Row) -> DatabaseResult<T>,
-) -> DatabaseResult<Part<HashMap<String, Vec<T>>>> {
-    let mut groups: Part<HashMap<String, Vec<T>>> = Part { read: HashMap::new(), unread: Vec::new() };
+) -> DatabaseResult<Part<Groups<T>>> {
+    let mut groups = Part { read: Groups::new(), unread: Vec::new() };
     let mut current: Option<(String, Vec<T>)> = None;
     let add = |row: Row| {
         let taken = groups.take(&row, |row| Ok((row.text(0)?.to_owned(), read(row)?)))?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dashmap::{DashMap, DashSet};
+use hashbrown::DefaultHashBuilder;
 use tokio::sync::watch;
 
 #[cfg(test)]
@@ -14,13 +15,13 @@ mod tests;
 pub struct Changes {
     watchers: DashMap<Arc<str>, watch::Sender<()>>,
     /// `None`: nobody collects.
-    collected: Option<DashSet<Arc<str>>>,
+    collected: Option<DashSet<Arc<str>, DefaultHashBuilder>>,
 }
 
 impl Changes {
     /// With `collect`, [`drain`](Self::drain) must be called again and again.
     pub fn new(collect: bool) -> Self {
-        Self { watchers: DashMap::new(), collected: collect.then(DashSet::new) }
+        Self { watchers: DashMap::new(), collected: collect.then(DashSet::default) }
     }
 
     pub fn mark(&self, organization: &Arc<str>) {

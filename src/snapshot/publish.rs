@@ -1,10 +1,10 @@
 //! The snapshots topic: each organization's current usage, when it changes.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dashmap::DashSet;
+use hashbrown::{HashMap, HashSet};
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
