@@ -239,7 +239,8 @@ fn totals(invoices: &[InvoiceSummary]) -> String {
         *due = due.saturating_add(invoice.amount_due);
     }
     let line = |(currency, (count, total, due)): (&crate::rating::Currency, &(u128, Decimal, Decimal))| {
-        format!("{} invoices, total {currency} {total}, due {currency} {due}", grouped(*count))
+        let invoices = if *count == 1 { "invoice" } else { "invoices" };
+        format!("{} {invoices}, total {currency} {total}, due {currency} {due}", grouped(*count))
     };
     sums.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use rust_decimal::Decimal;
 
-use super::text::{clock, data, money, month, number};
+use super::text::{data, money, month, near, number};
 use crate::event::{API_CALLS, Plan};
 use crate::month::Month;
 use crate::rating::{Estimate, Overage};
@@ -38,9 +38,9 @@ impl Figures<'_> {
     pub fn standing(&self) -> Markup {
         let Usage { as_of, complete_through, complete, .. } = self.usage;
         html! {
-            "As of " time datetime=(as_of) { (clock(*as_of)) } " UTC"
+            "As of " (near(*as_of, *as_of))
             @match complete_through {
-                Some(through) => { ", complete through " time datetime=(through) { (clock(*through)) } " UTC" }
+                Some(through) => { ", complete through " (near(*through, *as_of)) }
                 None => { ", completeness not known yet" }
             }
             @if !complete {
@@ -59,6 +59,10 @@ impl Figures<'_> {
                     p.quiet { "Your sales contact has your prices." }
                 }
             }
+            (Some(Estimate { lines, currency, amount, .. }), _) if lines.is_empty() => html! {
+                p.big { data value=(amount) { (money(*amount, *currency)) } }
+                p.quiet { "Nothing is charged on this plan." }
+            },
             (Some(Estimate { currency, amount, forecast, .. }), _) => html! {
                 p.big { data value=(amount) { (money(*amount, *currency)) } }
                 p.quiet {
@@ -70,7 +74,7 @@ impl Figures<'_> {
                 p.big { "No charge" }
                 p.quiet {
                     "The trial is free."
-                    @if let Some(Estimate { currency, forecast, .. }) = whole_month {
+                    @if let Some(Estimate { currency, forecast, .. }) = whole_month.filter(|whole| !whole.forecast.is_zero()) {
                         " Plus would be about " (money(*forecast, *currency)) " a month at this pace."
                     }
                 }

@@ -83,7 +83,9 @@ fn row(visitor: &Visitor, invoice: &Invoice) -> Markup {
 
 fn number(invoice: &Invoice) -> Markup {
     match (&invoice.number, invoice.issued_at) {
-        (Some(number), Some(issued)) => html! { span.quiet { (number) ", " (date(issued)) } },
+        (Some(number), Some(issued)) => {
+            html! { span.quiet { span.whole { (number) "," } " " span.whole { (date(issued)) } } }
+        }
         _ => html! { span.quiet { "Not issued yet" } },
     }
 }

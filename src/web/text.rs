@@ -97,6 +97,16 @@ pub fn instant(time: Time) -> Markup {
     html! { time datetime=(time) { (date(time)) ", " (&clock(time)[..5]) " UTC" } }
 }
 
+/// `18:00:01 UTC`, with what programs read; the date too, where it is another one than `now`'s.
+pub fn near(time: Time, now: Time) -> Markup {
+    html! {
+        time datetime=(time) {
+            @if date(time) != date(now) { (date(time)) ", " }
+            (clock(time)) " UTC"
+        }
+    }
+}
+
 fn civil(time: Time) -> Option<jiff::civil::DateTime> {
     let at = Timestamp::from_millisecond(time.0).ok()?;
     Some(at.to_zoned_datetime(TimeZone::UTC).datetime())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::super::figures::scrolling;
-use super::super::text::{clock, data, date};
+use super::super::text::{data, near};
 use crate::clock::Time;
 use crate::snapshot::{LaneHealth, RegionHealth};
 
@@ -19,7 +19,7 @@ pub fn section(regions: &[RegionHealth], now: Time) -> Markup {
                 h2 id=(format!("region-{}", region.region)) { "Region " (region.region) }
                 p.standing.told {
                     @match region.complete_through {
-                        Some(through) => { "Complete through " (at(through, now)) }
+                        Some(through) => { "Complete through " (near(through, now)) }
                         None => strong.warning { "Not known to be complete: some lane was never seen read to its end" },
                     }
                 }
@@ -81,19 +81,9 @@ fn table(lanes: &[LaneHealth], now: Time) -> Markup {
 
 fn seen(lane: &LaneHealth, now: Time) -> Markup {
     match lane.seen {
-        Some((_, seen)) if now.0 - seen.0 <= UNSEEN_MS => html! { (at(seen, now)) },
-        Some((_, seen)) => html! { strong.warning { "nobody since " (at(seen, now)) } },
+        Some((_, seen)) if now.0 - seen.0 <= UNSEEN_MS => html! { (near(seen, now)) },
+        Some((_, seen)) => html! { strong.warning { "nobody since " (near(seen, now)) } },
         None => html! { strong.warning { "never" } },
-    }
-}
-
-/// The time of day; the date too, where it is not today.
-fn at(time: Time, now: Time) -> Markup {
-    html! {
-        time datetime=(time) {
-            @if date(time) != date(now) { (date(time)) ", " }
-            (clock(time)) " UTC"
-        }
     }
 }
 

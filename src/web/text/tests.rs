@@ -35,6 +35,17 @@ fn instants_are_shown_in_utc() {
 }
 
 #[test]
+fn the_date_stands_where_it_is_another_one() {
+    let time: Time = "2026-12-01T09:00:00Z".parse().expect("a time");
+    let shown = |now: &str| near(time, now.parse().expect("a time")).into_string();
+    assert_eq!(shown("2026-12-01T23:59:59Z"), r#"<time datetime="2026-12-01T09:00:00Z">09:00:00 UTC</time>"#);
+    for other in ["2026-12-02T00:00:00Z", "2027-12-01T09:00:00Z"] {
+        let dated = r#"<time datetime="2026-12-01T09:00:00Z">1 December 2026, 09:00:00 UTC</time>"#;
+        assert_eq!(shown(other), dated, "{other}");
+    }
+}
+
+#[test]
 fn started_days_count_whole() {
     let day = 86_400_000;
     for (left, days) in [(30 * day, 30), (29 * day + 1, 30), (day, 1), (1, 1), (0, 0), (-5, 0)] {
