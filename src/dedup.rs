@@ -25,4 +25,4 @@ mod sync {
 pub use budget::{Budget, CacheFull};
 pub use cache::{Cache, CacheSettings, Expected};
 pub use journal::{Frame, Journal};
-pub use window::{Held, MAX_WIDTH, Occurrence, Verdict, Window};
+pub use window::{Held, MAX_WIDTH, Moves, Occurrence, Verdict, Window};

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::budget::CacheFull;
 use super::cache::Cache;
-use super::extent::{Extent, Extents, PAGE_BYTES, full};
+use super::extent::{Extent, PAGE_BYTES, full};
 use super::filter::Filter;
 use super::table::Last;
 
@@ -148,22 +148,19 @@ impl Run {
         run.ok_or_else(|| full(cache, "there is no key"))
     }
 
-    /// What both hold from `oldest` on, of a key in both the occurrence in `newer`; `None` where that
-    /// is nothing.
+    /// What both hold from `oldest` on, of a key in both the occurrence in `newer`, in an extent that has
+    /// room for all of both; `None` where that is nothing.
     pub fn merge(
         older: &Self,
         newer: &Self,
         oldest: i64,
         has_filter: bool,
-        extents: &mut Extents,
-        cache: &Cache,
-    ) -> Result<Option<Self>, CacheFull> {
+        extent: Extent,
+    ) -> io::Result<Option<Self>> {
         let base = oldest.max(older.base.min(newer.base));
-        let most = older.entries + newer.entries;
-        let extent = extents.next(pages_for(most), cache)?;
-        let mut writer = Writer::new(most, base, has_filter, extent);
-        let merged = writer.take_both(older, newer, oldest).and_then(|()| writer.finish());
-        merged.map_err(|error| full(cache, error))
+        let mut writer = Writer::new(older.entries + newer.entries, base, has_filter, extent);
+        writer.take_both(older, newer, oldest)?;
+        writer.finish()
     }
 }
 

@@ -2,7 +2,7 @@ use std::io;
 
 use super::budget::CacheFull;
 use super::cache::Cache;
-use super::extent::Extents;
+use super::extent::{Extent, Extents};
 use super::run::{Run, pages_for};
 use super::table::{Last, Layout, Table};
 
@@ -68,16 +68,9 @@ impl Shard {
         Ok(())
     }
 
-    /// Merges the run `at` and the one behind it.
-    pub fn merge(
-        &mut self,
-        at: usize,
-        oldest: i64,
-        has_filter: bool,
-        extents: &mut Extents,
-        cache: &Cache,
-    ) -> Result<(), CacheFull> {
-        let merged = Run::merge(&self.runs[at], &self.runs[at + 1], oldest, has_filter, extents, cache)?;
+    /// Merges the run `at` and the one behind it into `extent`.
+    pub fn merge(&mut self, at: usize, oldest: i64, has_filter: bool, extent: Extent) -> io::Result<()> {
+        let merged = Run::merge(&self.runs[at], &self.runs[at + 1], oldest, has_filter, extent)?;
         self.runs.splice(at..at + 2, merged);
         Ok(())
     }
@@ -99,5 +92,13 @@ impl Shard {
         if let Some(run) = self.runs.iter_mut().max_by_key(|run| run.filter_bytes()) {
             run.drop_filter();
         }
+    }
+
+    /// Drops the filters of the run `at` and of the one behind it; answers with the bytes they took.
+    pub fn drop_filters_of_two(&mut self, at: usize) -> usize {
+        let two = &mut self.runs[at..at + 2];
+        let bytes = two.iter().map(Run::filter_bytes).sum();
+        two.iter_mut().for_each(Run::drop_filter);
+        bytes
     }
 }

@@ -1,7 +1,7 @@
 use super::budget::{CacheFull, Share};
 use super::cache::{Cache, Expected, Member};
-use super::extent::Extents;
-use super::run::{Run, memory_for};
+use super::extent::{Extents, full};
+use super::run::{Run, memory_for, pages_for};
 use super::shard::Shard;
 use super::table::{Last, Layout};
 use crate::event::{Content, EventKey};
@@ -32,8 +32,7 @@ pub struct Window {
     is_filling: bool,
     /// The shard whose old runs are looked for next where nothing else happens.
     turn: usize,
-    /// Some runs have no filter any more.
-    is_without_filter: bool,
+    moves: Moves,
 }
 
 /// What the window says of an event.
@@ -67,6 +66,17 @@ pub struct Held {
     /// Some of which may have left the window already.
     pub keys: u64,
     pub bytes: u64,
+}
+
+/// What was done so far to keep a window in its memory; none of it changes what is said of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// Tables that were given up, what they held moved to disk.
+    pub spilled: u64,
+    /// Pairs of runs that were merged.
+    pub merged: u64,
+    /// Filters that went while their runs stayed.
+    pub filters_dropped: u64,
 }
 
 /// A window is at most this wide, so that it fits into half of the relative offsets of a table.
@@ -132,7 +142,7 @@ impl Window {
             member,
             is_filling: false,
             turn: 0,
-            is_without_filter: false,
+            moves: Moves::default(),
         })
     }
 
@@ -193,7 +203,8 @@ impl Window {
         })
     }
 
-    /// Makes room for a key in a shard's table: by what has left the window, by memory, by disk.
+    /// Makes room for a key in a shard's table: by what has left the window, by memory, by disk, and
+    /// where there is nothing else, by filters.
     fn make_room(&mut self, number: usize, oldest: i64) -> Result<(), CacheFull> {
         self.drop_old_runs(number, oldest);
         loop {
@@ -210,10 +221,17 @@ impl Window {
                 self.memory.resize(kept + bytes as u64 - before);
                 return Ok(());
             }
-            if !self.drop_filter(oldest) {
-                self.spill(oldest)?;
-            }
+            self.free_memory(oldest)?;
         }
+    }
+
+    /// One step. Where filters are most of what the window holds, the largest goes before the tables do:
+    /// they need room too.
+    fn free_memory(&mut self, oldest: i64) -> Result<(), CacheFull> {
+        if self.is_mostly_filters() && self.drop_filter(oldest) {
+            return Ok(());
+        }
+        self.spill(oldest).or_else(|full| if self.drop_filter(oldest) { Ok(()) } else { Err(full) })
     }
 
     /// `false` where the other windows must be left so much.
@@ -238,33 +256,36 @@ impl Window {
             self.drop_all_old_runs(oldest);
             self.change(number, |shard, extents| shard.spill(oldest, extents, &cache))
         })?;
+        self.moves.spilled += 1;
         self.merge(number, oldest);
         Ok(())
     }
 
-    /// Where filters are most of what the window holds in memory, drops the largest: tables need room
-    /// too, and a run without a filter is only slower.
+    /// Drops the largest filter, which makes its run slower and nothing else; `false` where there is none.
     fn drop_filter(&mut self, oldest: i64) -> bool {
-        if !self.is_mostly_filters() {
-            return false;
-        }
         // What has left the window needs none.
         if self.drop_all_old_runs(oldest) {
             return true;
         }
-        if !self.is_without_filter {
-            self.is_without_filter = true;
+        let largest = (0..self.shards.len()).max_by_key(|number| self.shards[*number].filter_bytes());
+        let Some(number) = largest.filter(|number| self.shards[*number].filter_bytes() > 0) else {
+            return false;
+        };
+        self.tell_of_filter();
+        self.change(number, |shard, _| shard.drop_filter());
+        true
+    }
+
+    /// A run has no filter any more.
+    fn tell_of_filter(&mut self) {
+        if self.moves.filters_dropped == 0 {
             tracing::warn!(
                 "{} keys of a window on disk outgrow `memory`: from now on old keys are looked for on disk, \
                  which is slow; raise `memory`, or start another process",
                 self.on_disk().keys
             );
         }
-        let largest = (0..self.shards.len()).max_by_key(|number| self.shards[*number].filter_bytes());
-        if let Some(number) = largest {
-            self.change(number, |shard, _| shard.drop_filter());
-        }
-        true
+        self.moves.filters_dropped += 1;
     }
 
     fn is_mostly_filters(&self) -> bool {
@@ -299,20 +320,42 @@ impl Window {
     fn merge(&mut self, number: usize, oldest: i64) {
         while self.shards[number].runs().len() > self.most_runs {
             let Some((at, entries)) = self.shards[number].smallest_neighbours() else { return };
-            let kept = self.memory.bytes();
-            let mut takes = |has_filter| self.grow_memory(memory_for(entries, has_filter) as u64);
-            let has_filter = takes(true);
-            if !has_filter && !takes(false) {
-                return;
-            }
-            let shard = &mut self.shards[number];
-            let before = shard.memory_bytes() as u64;
-            let merged = shard.merge(at, oldest, has_filter, &mut self.extents, &self.member.cache);
-            self.memory.resize(kept - before + shard.memory_bytes() as u64);
-            if let Err(error) = merged {
+            if let Err(error) = self.merge_at(number, at, entries, oldest) {
                 return tracing::debug!("{error}; runs of a window stay unmerged");
             }
         }
+    }
+
+    /// Merges a shard's run `at` and the one behind it, of `entries` together.
+    fn merge_at(&mut self, number: usize, at: usize, entries: usize, oldest: i64) -> Result<(), CacheFull> {
+        // Before any filter goes for it.
+        let extent = self.extents.next(pages_for(entries), &self.member.cache)?;
+        let kept = self.memory.bytes();
+        let before = self.shards[number].memory_bytes() as u64;
+        let needed = |has_filter| memory_for(entries, has_filter) as u64;
+        let mut has_filter = self.grow_memory(needed(true));
+        if !has_filter {
+            // They are read from one end to the other, for which they need no filters.
+            let freed = self.shards[number].drop_filters_of_two(at) as u64;
+            has_filter = self.replace_memory(freed, needed(true));
+            if !has_filter {
+                self.tell_of_filter();
+            }
+            if !has_filter && !self.replace_memory(freed, needed(false)) {
+                self.memory.resize(kept - freed);
+                return Err(memory_full(&self.member.cache));
+            }
+        }
+        let shard = &mut self.shards[number];
+        let merged = shard.merge(at, oldest, has_filter, extent);
+        self.memory.resize(kept - before + shard.memory_bytes() as u64);
+        self.moves.merged += u64::from(merged.is_ok());
+        merged.map_err(|error| full(&self.member.cache, error))
+    }
+
+    /// Takes `more` memory of which `freed` is there already.
+    fn replace_memory(&mut self, freed: u64, more: u64) -> bool {
+        more <= freed || self.grow_memory(more - freed)
     }
 
     /// Gives back what has left the window, and memory that other lanes need more, a step at a time. To
@@ -324,7 +367,7 @@ impl Window {
         if !self.member.cache.holds_too_much(self.memory.bytes()) {
             return false;
         }
-        let given = self.spill(self.latest - self.width);
+        let given = self.free_memory(self.latest - self.width);
         if let Err(error) = &given {
             // The lane that needs it waits until there is room.
             tracing::debug!("{error}; a window gives no memory back");
@@ -341,6 +384,10 @@ impl Window {
     pub fn in_memory(&self) -> Held {
         let keys = self.shards.iter().map(|shard| shard.table.occupied() as u64).sum();
         Held { keys, bytes: self.memory.bytes() }
+    }
+
+    pub fn moves(&self) -> Moves {
+        self.moves
     }
 
     pub fn on_disk(&self) -> Held {

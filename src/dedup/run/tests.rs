@@ -1,3 +1,4 @@
+use super::super::extent::Extents;
 use super::*;
 use crate::dedup::CacheSettings;
 
@@ -10,6 +11,17 @@ fn cache() -> (tempfile::TempDir, Cache) {
 
 fn write(entries: &[Entry], base: i64, extents: &mut Extents, cache: &Cache) -> Result<Run, CacheFull> {
     Run::write(entries, base, extents.next(pages_for(entries.len()), cache)?, cache)
+}
+
+fn merge(
+    older: &Run,
+    newer: &Run,
+    oldest: i64,
+    extents: &mut Extents,
+    cache: &Cache,
+) -> io::Result<Option<Run>> {
+    let extent = extents.next(pages_for(older.entries() + newer.entries()), cache).unwrap();
+    Run::merge(older, newer, oldest, true, extent)
 }
 
 fn entry(number: u64, position: u32) -> Entry {
@@ -45,7 +57,7 @@ fn a_merge_keeps_the_newer_of_two_and_nothing_that_is_too_old() {
     let older = write(&entries(2).collect::<Vec<_>>(), 0, &mut extents, &cache).unwrap();
     let newer = write(&entries(3).collect::<Vec<_>>(), 50_000, &mut extents, &cache).unwrap();
     let used = cache.disk().used();
-    let merged = Run::merge(&older, &newer, 20_000, true, &mut extents, &cache).unwrap().unwrap();
+    let merged = merge(&older, &newer, 20_000, &mut extents, &cache).unwrap().unwrap();
     let mut count = 0;
     for number in 0..30_000u64 {
         let expected = match (number % 2, number % 3) {
@@ -59,7 +71,7 @@ fn a_merge_keeps_the_newer_of_two_and_nothing_that_is_too_old() {
     }
     assert_eq!(merged.entries(), count);
     assert_eq!(cache.disk().used(), used + merged.disk_bytes());
-    assert!(Run::merge(&older, &newer, 90_000, true, &mut extents, &cache).unwrap().is_none());
+    assert!(merge(&older, &newer, 90_000, &mut extents, &cache).unwrap().is_none());
     drop((older, newer, merged));
     assert_eq!(cache.disk().used(), 0);
 }
@@ -100,7 +112,7 @@ fn a_page_that_is_not_what_was_written_is_an_error() {
         let error = run.find(20, number).unwrap_err().to_string();
         assert!(error.contains(&format!("at {} of", run.extent.place(page))), "{error}");
         assert_eq!(run.find(7, 7_123).unwrap(), Some(Last { offset: 1, content: 7_123 }));
-        assert!(Run::merge(&other, &run, 0, true, &mut extents, &cache).is_err());
+        assert!(merge(&other, &run, 0, &mut extents, &cache).is_err());
         run.extent.write(page, &whole).unwrap();
         assert_eq!(run.find(20, number).unwrap(), Some(Last { offset: 1, content: 20_000 }));
     }

@@ -193,7 +193,7 @@ fn a_window_goes_on_when_its_filters_outgrow_memory() {
         let at = Occurrence { offset: number as i64, key: key(number), content: 0 };
         assert_eq!(window.observe(at).unwrap(), Verdict::New);
     }
-    assert!(window.is_without_filter);
+    assert!(window.moves().filters_dropped > 0);
     check_budgets(&window, &cache);
     for number in (0..KEYS).step_by(97) {
         let at = Occurrence { offset: KEYS as i64, key: key(number), content: number as u32 % 2 };
@@ -347,16 +347,111 @@ fn what_has_left_the_window_on_disk_goes_without_a_spill() {
     check_budgets(&window, &cache);
 }
 
+/// A window of two shards of which each has keys in memory and on disk that have left it, and others
+/// on disk that have not.
+fn half_old(cache: &Cache) -> (Window, i64) {
+    const WIDTH: i64 = 2_000;
+    let mut window = Window::with_shards(1, 8, WIDTH as u64, 0, cache).unwrap();
+    for offset in 0..2 * WIDTH {
+        let at = Occurrence { offset, key: key(offset as u64), content: 0 };
+        assert_eq!(window.observe(at).unwrap(), Verdict::New);
+        if (offset + 1) % WIDTH == 0 {
+            while window.in_memory().keys > 0 {
+                window.spill(0).unwrap();
+            }
+        }
+    }
+    (window, WIDTH)
+}
+
 /// Filters of runs that have left the window go before those that are needed.
 #[test]
 fn no_filter_is_dropped_while_old_runs_have_some() {
-    const WIDTH: i64 = 4_000;
-    let (_dir, cache) = cache(24 << 10, ROOM);
-    let mut window = Window::with_shards(2, 4, WIDTH as u64, 0, &cache).unwrap();
-    for offset in 0..10 * WIDTH {
-        let at = Occurrence { offset, key: key(offset as u64), content: 0 };
-        assert_eq!(window.observe(at).unwrap(), Verdict::New);
-        assert!(!window.is_without_filter, "{offset}");
+    let (_dir, cache) = cache(ROOM, ROOM);
+    let (mut window, oldest) = half_old(&cache);
+    let filters =
+        |window: &Window| window.shards.iter().map(|shard| shard.filter_bytes()).collect::<Vec<_>>();
+    let (before, runs_before) = (filters(&window), runs(&window));
+    assert_eq!(runs_before.len(), 4, "an old run and one that is needed in each shard");
+    assert!(window.drop_filter(oldest));
+    assert_eq!(runs(&window), [runs_before[1], runs_before[3]], "the old runs went");
+    for (before, after) in before.into_iter().zip(filters(&window)) {
+        assert!(0 < after && after < before, "of {before} bytes of filters the needed are left: {after}");
+    }
+    assert_eq!(window.moves().filters_dropped, 0);
+    assert!(window.drop_filter(oldest) && window.drop_filter(oldest), "then those that are needed");
+    assert_eq!((filters(&window), window.moves().filters_dropped), (vec![0, 0], 2));
+    assert!(!window.drop_filter(oldest), "there is none any more");
+    check_budgets(&window, &cache);
+}
+
+/// A lane that stands still, all of whose keys are on disk.
+#[test]
+fn a_window_of_filters_gives_back_what_is_beyond_its_share() {
+    let (_dir, cache) = cache(64 << 10, ROOM);
+    let (mut window, _) = half_old(&cache);
+    let alone = window.in_memory();
+    assert_eq!(alone.keys, 0, "nothing but filters");
+    assert!(!window.give_back(), "nobody wants it");
+    let expected = cache.expect(63);
+    while window.give_back() {}
+    let shared = window.in_memory().bytes;
+    assert!(shared <= 1 << 10 && 4 << 10 < alone.bytes, "{alone:?}, then {shared}");
+    drop(expected);
+    for number in 2_000..4_000 {
+        let at = Occurrence { offset: 4_000, key: key(number), content: 0 };
+        assert_eq!(window.observe(at).unwrap(), Verdict::Duplicate, "{number}");
+    }
+    check_budgets(&window, &cache);
+}
+
+/// The disk is full, and others have the rest of the memory.
+#[test]
+fn where_nothing_else_makes_room_filters_do() {
+    let (_dir, cache) = cache(64 << 10, 1 << 20);
+    let (mut window, _) = half_old(&cache);
+    let disk = cache.disk().take((1 << 20) - cache.disk().used()).unwrap();
+    let memory = cache.memory().take((64 << 10) - cache.memory().used()).unwrap();
+    let at = |number: u64| Occurrence { offset: 4_000, key: key(number), content: 0 };
+    let mut number = 10_000;
+    let error = loop {
+        match window.observe(at(number)) {
+            Ok(verdict) => assert_eq!(verdict, Verdict::New),
+            Err(error) => break error,
+        }
+        number += 1;
+    };
+    assert!(number > 10_000 + 53, "{number}: the filters made room for a table at least");
+    assert_eq!(window.shards.iter().map(|shard| shard.filter_bytes()).sum::<usize>(), 0, "{error}");
+    drop((disk, memory));
+    assert_eq!(window.observe(at(number)).unwrap(), Verdict::New);
+    assert_eq!(window.observe(at(2_000)).unwrap(), Verdict::Duplicate);
+    check_budgets(&window, &cache);
+}
+
+/// Others have all the memory but what the window holds.
+#[test]
+fn runs_are_merged_in_the_room_of_their_filters() {
+    const KEYS: u64 = 2_400;
+    let (_dir, cache) = cache(64 << 10, ROOM);
+    let mut window = Window::with_shards(0, 8, 1 << 20, 0, &cache).unwrap();
+    let at = |offset: u64, number: u64| Occurrence { offset: offset as i64, key: key(number), content: 0 };
+    for number in 0..KEYS {
+        assert_eq!(window.observe(at(number, number)).unwrap(), Verdict::New);
+        if (number + 1) % 400 == 0 {
+            window.spill(0).unwrap();
+        }
+    }
+    assert_eq!(runs(&window), [400; 6]);
+    let others = cache.memory().take((64 << 10) - cache.memory().used()).unwrap();
+    let before = window.in_memory().bytes;
+    window.most_runs = 3;
+    window.merge(0, 0);
+    assert_eq!((runs(&window).len(), window.moves().merged), (3, 3));
+    assert!(window.in_memory().bytes <= before);
+    drop(others);
+    for number in 0..KEYS {
+        assert_eq!(window.observe(at(KEYS, number)).unwrap(), Verdict::Duplicate, "{number}");
     }
     check_budgets(&window, &cache);
 }
