@@ -27,13 +27,14 @@ mod tests;
 mod usage;
 mod validate;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::telemetry;
+use crate::telemetry::{self, vital_task};
 
 pub use failure::{Exit, Failure};
 use screen::{OutputMode, Screen};
@@ -124,10 +125,10 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             for line in failure.message.lines() {
-                eprintln!("error: {line}");
+                screen::tell(&format!("error: {line}"));
             }
             if let Some(hint) = &failure.hint {
-                eprintln!("hint: {hint}");
+                screen::tell(&format!("hint: {hint}"));
             }
             ExitCode::from(failure.exit as u8)
         }
@@ -142,8 +143,12 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("start threads: {error}")))?;
-    let result = runtime.block_on(arguments.command.run(&context));
+    let command = AssertUnwindSafe(|| runtime.block_on(vital_task(arguments.command.run(&context))));
+    let result = panic::catch_unwind(command);
     // A thread that still waits for a server must not hold up the end.
     runtime.shutdown_background();
-    result
+    // Of a task that the command waited for, which has told of it.
+    result.unwrap_or_else(|_| {
+        Err(Failure::failed("a task has panicked, see above: this is a bug, please report it"))
+    })
 }

@@ -72,7 +72,7 @@ impl Screen {
     /// A line for people beside the result, on stderr; programs are not told.
     pub fn note(self, text: &str) {
         if !self.is_json() {
-            eprintln!("{text}");
+            tell(text);
         }
     }
 
@@ -89,6 +89,11 @@ impl Screen {
         bar.enable_steady_tick(Duration::from_millis(200));
         bar
     }
+}
+
+/// Writes a line to stderr. Where nobody reads that any more there is nobody to tell.
+pub fn tell(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// A table without lines, easy to read and to cut; wrapped to the terminal's width.

@@ -16,7 +16,7 @@ use crate::dedup::{Cache, CacheFull};
 use crate::flush::TenureEnded;
 use crate::source::{DeadLetters, KafkaError, LETTER_BYTES};
 use crate::store::{Store, StoreError};
-use crate::telemetry::{Readiness, ReadinessCheck};
+use crate::telemetry::{Readiness, ReadinessCheck, vital, vital_task};
 
 /// Why a session ended that was not asked to. A new one begins after a pause, but for an error that
 /// no waiting mends; nothing is lost or counted twice by it.
@@ -114,7 +114,7 @@ pub async fn ingest(
         cause: error.to_string(),
     })?;
     tell_memory(&settings);
-    let garbage = tokio::spawn(collect_garbage(store.clone(), shutdown.clone()));
+    let garbage = tokio::spawn(vital_task(collect_garbage(store.clone(), shutdown.clone())));
     let mut threads = Vec::new();
     for number in 0..settings.consumers.max(1) {
         let session = Session {
@@ -128,14 +128,15 @@ pub async fn ingest(
             checks: Checks::new(readiness, number),
             waiting: WaitingLanes::default(),
         };
-        let thread =
-            thread::Builder::new().name(format!("consumer-{number}")).spawn(move || keep_running(&session));
+        let thread = thread::Builder::new()
+            .name(format!("consumer-{number}"))
+            .spawn(move || vital(|| keep_running(&session)));
         threads.push(thread.map_err(|error| IngestError::Group { cause: error.to_string() })?);
     }
     let ended = tokio::task::spawn_blocking(move || {
         threads.into_iter().try_for_each(|thread| {
-            let panicked = |_| Err(IngestError::Group { cause: "a consumer thread has panicked".into() });
-            thread.join().unwrap_or_else(panicked)
+            // A panic of one has ended the process.
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     })
     .await;

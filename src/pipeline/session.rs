@@ -104,7 +104,7 @@ impl Session {
         let ended = CancellationToken::new();
         let remade = CancellationToken::new();
         let _end_watch = ended.clone().drop_guard();
-        self.runtime.spawn(watch::watch(
+        self.runtime.spawn(crate::telemetry::vital_task(watch::watch(
             client.watermarks(),
             self.store.clone(),
             Arc::clone(&held),
@@ -112,7 +112,7 @@ impl Session {
             self.settings.flush_interval,
             ended,
             remade.clone(),
-        ));
+        )));
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
         let mut running = Running {
             session: self,

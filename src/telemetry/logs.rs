@@ -30,7 +30,11 @@ pub fn start() -> Result<(), LogError> {
         _ => EnvFilter::new(DEFAULT_FILTER),
     };
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // It would say so on the same stderr, and panic where that can't be written to.
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let started = match std::env::var(FORMAT).as_deref() {
         Ok("json") => logs.json().flatten_event(true).try_init(),
         Ok("text" | "") | Err(_) => logs.with_ansi(std::io::stderr().is_terminal() && !is_plain).try_init(),

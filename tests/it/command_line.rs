@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::support::deployment::Deployment;
 use crate::support::kafka;
-use crate::support::process::{Odometer, run, run_with};
+use crate::support::process::{Odometer, run, run_unread, run_with};
 
 /// Nothing listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -106,7 +106,15 @@ fn a_server_that_does_not_answer_is_exit_69_in_time() {
         for command in ["validate", "setup", "ingest"] {
             scope.spawn(move || give_up(command));
         }
+        // What it logs, and how it failed, nobody reads.
+        scope.spawn(|| assert_eq!(run_unread(folder().path(), &["ingest"], &environment), Some(69)));
     });
+}
+
+#[test]
+fn a_failure_that_nobody_reads_has_its_exit_code() {
+    let environment = [("ODOMETER__REGION", "A U")];
+    assert_eq!(run_unread(folder().path(), &["validate", "--offline"], &environment), Some(78));
 }
 
 #[test]

@@ -73,6 +73,12 @@ fn data_can_not_panic_the_process() {
 }
 
 #[test]
+fn a_closed_stderr_can_not_panic_the_process() {
+    let why = "it panics where nobody reads any more: write with `cli::screen`, or log";
+    hold(&find(product(), r"\be?print(ln)?!", why));
+}
+
+#[test]
 fn unsafe_code_stays_in_its_places() {
     let places = [
         "src/source/ffi.rs",

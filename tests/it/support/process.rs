@@ -47,6 +47,17 @@ pub fn run_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)])
     Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// Runs a command to its end whose standard error nobody reads: writing there fails. Answers with its exit
+/// code.
+pub fn run_unread(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Option<i32> {
+    let (reader, writer) = std::io::pipe().expect("make a pipe");
+    drop(reader);
+    let mut command = binary();
+    command.current_dir(folder).args(arguments).envs(environment.iter().copied());
+    command.stdout(Stdio::null()).stderr(writer);
+    command.status().expect("start odometer").code()
+}
+
 impl Ended {
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
