@@ -13,6 +13,7 @@ mod lanes;
 mod letters;
 mod metrics;
 mod pace;
+mod put_off;
 mod rebuild;
 mod recount;
 mod session;

@@ -115,11 +115,16 @@ async fn answer_of_owner(store: &Store, request: &RecountRequest) -> Result<Opti
 
 /// Waits until the request is answered, by whomever.
 async fn answer(store: &Store, id: u128) -> Result<String, Failure> {
+    let mut told = String::new();
     loop {
         match store.recount_state(id).await {
             Ok(Some(RecountState::Done(detail))) => return Ok(detail),
             Ok(Some(RecountState::Refused(why))) => {
                 return Err(Failure::failed(format!("not counted again: {why}")));
+            }
+            Ok(Some(RecountState::Open(why))) if why != told => {
+                tracing::warn!("not counted again yet: {why}");
+                told = why;
             }
             Ok(_) => {}
             Err(error) => tracing::warn!("{error}; trying again"),

@@ -5,16 +5,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::put_off::{MOST_TRIES, PutOff};
 use super::rebuild::known_rules;
 use super::recount::{Log, RecountError, Recounted, Recounter};
 use super::{IngestError, metrics};
 use crate::aggregate::LedgerRow;
 use crate::clock::{self, Clock};
-use crate::dedup::{Cache, Frame, Journal};
+use crate::dedup::{Cache, CacheFull, Frame, Journal};
 use crate::event::{Lane, Record, Rules};
 use crate::flush::{FinishedBlock, Publisher, TenureEnded};
 use crate::source::{self, DeadLetters, Fence, PartitionReader, Watermarks};
 use crate::store::{RecountRequest, RecountState, Store};
+use crate::telemetry::vital_task;
 
 pub type LanePublisher = Publisher<Store, Arc<Fence>, DeadLetters>;
 
@@ -59,13 +61,14 @@ pub struct Recounts {
     pub rules: Rules,
     pub store: Store,
     pub cache: Cache,
+    pub put_off: PutOff,
 }
 
 impl LaneTask {
     /// Publishes what comes until the sender is gone or the tenure is over, and rolls up in between.
     pub async fn run(mut self, mut blocks: mpsc::Receiver<FinishedBlock>, events: mpsc::Sender<LaneEvent>) {
         let (slot, tenure) = (self.slot, self.publisher.tenure().id);
-        let event = match self.publish_all(&mut blocks, &events).await {
+        let event = match vital_task(self.publish_all(&mut blocks, &events)).await {
             Ok(TaskEnd::Released) => return,
             Ok(TaskEnd::WindowReplaced) => LaneEvent::WindowReplaced { slot, tenure },
             Err(cause) => LaneEvent::Ended { slot, tenure, cause },
@@ -114,13 +117,20 @@ impl LaneTask {
 
     /// Counts a past range again and publishes it; `true` where the window must be made anew.
     async fn recount(&mut self, request: &RecountRequest) -> Result<bool, TenureEnded> {
+        if self.recounts.put_off.holds(request.id, clock::instant()) {
+            return Ok(false);
+        }
         let (state, replaces_window) = match self.count_again(request).await {
             Ok(recounted) => {
                 let published = self.publisher.recount(recounted.rows.clone(), &recounted.block).await?;
                 (RecountState::Done(describe(&published.row)), recounted.replaces_window)
             }
+            Err(RecountError::Ingest(IngestError::CacheFull(full))) => (self.put_off(request, &full), false),
             Err(error) => (RecountState::Refused(error.to_string()), false),
         };
+        if !matches!(state, RecountState::Open(_)) {
+            self.recounts.put_off.remove(request.id);
+        }
         if replaces_window && let Some(journal) = &mut self.journal {
             // What it holds was claimed before the change.
             if let Err(error) = journal.clear() {
@@ -132,6 +142,15 @@ impl LaneTask {
             tracing::warn!("{error}; the recount will be done again, which changes nothing");
         }
         Ok(replaces_window)
+    }
+
+    /// Nothing is wrong with a request that finds no room now.
+    fn put_off(&mut self, request: &RecountRequest, full: &CacheFull) -> RecountState {
+        let Recounts { put_off, cache, .. } = &mut self.recounts;
+        match put_off.add(request.id, clock::instant(), cache) {
+            Some(pause) => RecountState::Open(format!("{full}; tried again in {} s", pause.as_secs())),
+            None => RecountState::Refused(format!("{full}; this was tried {MOST_TRIES} times")),
+        }
     }
 
     async fn count_again(&self, request: &RecountRequest) -> Result<Recounted, RecountError> {

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use super::beginning::{Beginner, LaneState};
 use super::lane_task::{LanePublisher, LaneTask, Recounts};
+use super::put_off::PutOff;
 use super::{IngestError, LaneCounter, Settings};
 use crate::clock::Clock;
 use crate::dedup::Expected;
@@ -87,6 +88,7 @@ impl Grounds<'_> {
                 rules: rules.clone(),
                 store: self.store.clone(),
                 cache: self.expected.cache().clone(),
+                put_off: PutOff::default(),
             },
         };
         Ok(ReadyLane { counter: begun.counter, task, read_from: begun.read_from, recounts })

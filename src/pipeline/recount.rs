@@ -214,8 +214,9 @@ impl<L: Log> Recounter<'_, L> {
         } else {
             covered[0].window_from
         };
+        let expected = self.cache.expect(1);
         let window =
-            Window::new(self.rules.dedup_window, read_from, self.cache).map_err(IngestError::from)?;
+            Window::begin(self.rules.dedup_window, read_from, &expected).map_err(IngestError::from)?;
         let before = self.reader(read_from, &self.rows[..rows.start])?;
         let start = Start {
             end: first,

@@ -24,7 +24,8 @@ pub struct RecountRequest {
 /// How a request stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecountState {
-    Open,
+    /// Not counted yet; the text says what it waits for, where that is known.
+    Open(String),
     /// Published; the text says the range and what changed.
     Done(String),
     /// Nothing was changed; the text says why.
@@ -88,14 +89,14 @@ impl Store {
         self.write_recount(request, "open", "").await
     }
 
-    /// Tells whoever asked how it went.
+    /// Tells whoever asked how it goes or went.
     pub async fn answer_recount(
         &self,
         request: &RecountRequest,
         state: &RecountState,
     ) -> Result<(), StoreError> {
         match state {
-            RecountState::Open => self.write_recount(request, "open", "").await,
+            RecountState::Open(detail) => self.write_recount(request, "open", detail).await,
             RecountState::Done(detail) => self.write_recount(request, "done", detail).await,
             RecountState::Refused(detail) => self.write_recount(request, "refused", detail).await,
         }
@@ -125,7 +126,7 @@ impl Store {
         Ok(records.into_iter().next().map(|record| match record.state.as_str() {
             "done" => RecountState::Done(record.detail),
             "refused" => RecountState::Refused(record.detail),
-            _ => RecountState::Open,
+            _ => RecountState::Open(record.detail),
         }))
     }
 
