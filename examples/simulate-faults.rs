@@ -21,6 +21,9 @@ struct Arguments {
     /// Replay this history alone.
     #[arg(long)]
     seed: Option<u64>,
+    /// So many histories, however long they take.
+    #[arg(long, conflicts_with = "seconds")]
+    histories: Option<u64>,
     /// The first seed of a run.
     #[arg(long, default_value_t = 1)]
     from: u64,
@@ -61,11 +64,16 @@ fn run(arguments: &Arguments) -> ExitCode {
     let failed = AtomicBool::new(false);
     let sum = Mutex::new(sim::Summary::default());
     let until = Instant::now() + Duration::from_secs(arguments.seconds);
+    let end = arguments.histories.map_or(u64::MAX, |histories| arguments.from.saturating_add(histories));
+    let is_over = || arguments.histories.is_none() && Instant::now() >= until;
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while Instant::now() < until && !failed.load(Ordering::Relaxed) {
+                while !is_over() && !failed.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
                     match sim::run(seed, false) {
                         Ok(outcome) => sum.lock().expect("no thread panics").add(&outcome),
                         Err(failure) => {
@@ -78,6 +86,6 @@ fn run(arguments: &Arguments) -> ExitCode {
         }
     });
     let sum = sum.into_inner().expect("no thread panics");
-    println!("seeds {} to {}\n{sum}", arguments.from, next.into_inner() - 1);
+    println!("seeds {} to {}\n{sum}", arguments.from, (next.into_inner() - 1).min(end - 1));
     if failed.into_inner() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -22,12 +22,19 @@ pub fn close(state: &mut State, process: u64) -> Option<u64> {
     member
 }
 
-pub fn assign(state: &mut State, process: u64, offsets: Vec<(Place, Arc<str>, i64)>) {
+/// A place without an offset is held and not read.
+pub fn assign(state: &mut State, process: u64, offsets: Vec<(Place, Arc<str>, Option<i64>)>) {
     let client = client(state, process);
     client.is_assigning = false;
     for (place, topic_id, offset) in offsets {
-        let position =
-            Position { topic_id, offset, queue: VecDeque::new(), leader_epoch: -1, end_told_at: -1 };
+        let position = Position {
+            topic_id,
+            offset: offset.unwrap_or(0),
+            queue: VecDeque::new(),
+            leader_epoch: -1,
+            end_told_at: -1,
+            is_paused: offset.is_none(),
+        };
         client.positions.insert(place, position);
     }
 }
@@ -53,12 +60,13 @@ pub fn poll(state: &mut State, process: u64) -> (Vec<(Place, Item)>, Vec<Rebalan
     let State { processes, topics, chance, is_calm, .. } = state;
     let client = &mut processes.get_mut(&process).expect("a process that polls is there").client;
     let mut items = Vec::new();
-    for (place, position) in &mut client.positions {
+    for (place, position) in client.positions.iter_mut().filter(|(_, position)| !position.is_paused) {
         let topic = topics.iter().find(|topic| topic.name == place.0).expect("topics are only added");
         if position.queue.len() < 4 && (*is_calm || chance.one_in(2)) {
-            position.fetch(topic, place.1, chance.between(1, 8));
+            let most = if chance.one_in(4) { 64 } else { 8 };
+            position.fetch(topic, place.1, chance.between(1, most));
         }
-        let limit = if *is_calm { 20 } else { chance.below(5) };
+        let limit = if *is_calm || chance.one_in(8) { 64 } else { chance.below(5) };
         let count = limit.min(position.queue.len());
         items.extend(position.queue.drain(..count).map(|item| (*place, item)));
     }

@@ -61,6 +61,13 @@ faults! {
     RollAsked: "roll at any moment",
     RecountAsked: "recount at any moment",
     GarbageCollected: "garbage collected",
+    WindowSpilled: "window moved to disk",
+    RunsMerged: "runs of a window merged",
+    FilterDropped: "filter of a window dropped",
+    MemoryFull: "window finds no memory: the lane waits",
+    DiskFull: "window finds no room on disk: the lane waits",
+    StoppedInPart: "process told to stop as a lane finds no room",
+    RecountPutOff: "recount put off for want of room",
 }
 
 /// How often each kind happened.
@@ -76,6 +83,10 @@ impl Default for Tally {
 impl Tally {
     pub fn note(&mut self, fault: Fault) {
         self.0[fault as usize] += 1;
+    }
+
+    pub fn note_times(&mut self, fault: Fault, times: u64) {
+        self.0[fault as usize] += times;
     }
 
     pub fn add(&mut self, other: &Self) {

@@ -15,6 +15,7 @@ use super::check::{self, Cut, Verdict};
 use super::fault::Tally;
 use super::group::Phase;
 use super::log::Topic;
+use super::room::Room;
 use super::servers;
 use super::settings::Variant;
 use super::trouble::{self, Profile};
@@ -294,8 +295,11 @@ impl History {
         let id = {
             let mut state = self.world.lock();
             let id = state.next_id();
+            let is_tight = self.profile.is_tight && !state.is_calm && !state.chance.one_in(6);
+            let room = if is_tight { Room::tight(&mut state.chance) } else { Room::plenty() };
             let process = Process {
                 home,
+                room,
                 variants: state.variants.clone(),
                 is_paused: false,
                 is_stopping: false,
@@ -318,11 +322,12 @@ impl History {
         state.recounts.retain(|recount| lanes.contains(&recount.lane));
         for process in state.processes.values_mut() {
             process.is_paused = false;
+            process.room.release();
         }
         let outdated: Vec<u64> = state
             .processes
             .iter()
-            .filter(|(_, process)| process.variants != state.variants)
+            .filter(|(_, process)| process.variants != state.variants || !process.room.is_plenty())
             .map(|(id, _)| *id)
             .collect();
         for id in outdated {

@@ -10,8 +10,8 @@ use super::chance::Chance;
 use super::facts::{Fact, FactKind, render};
 use super::fault::Fault;
 use super::group::Phase;
+use super::lane_task::Command;
 use super::log::Written;
-use super::worker::Command;
 use super::world::{Recount, State};
 
 /// What a history is like: few kinds of trouble each, so that each gets deep.
@@ -26,6 +26,12 @@ pub struct Profile {
     pub kinds: Vec<Kind>,
     /// Ids are drawn from as many, so that they repeat.
     pub ids: usize,
+    /// Of one record.
+    pub most_events: usize,
+    /// One record in so many holds several.
+    pub several_in: usize,
+    /// Some processes have hardly any room for their windows.
+    pub is_tight: bool,
 }
 
 /// Groups of faults that come together.
@@ -47,6 +53,7 @@ pub enum Kind {
     Roll,
     Recount,
     Garbage,
+    Squeeze,
 }
 
 const KINDS: &[Kind] = &[
@@ -66,6 +73,7 @@ const KINDS: &[Kind] = &[
     Kind::Roll,
     Kind::Recount,
     Kind::Garbage,
+    Kind::Squeeze,
 ];
 
 /// What the history must do after a trouble.
@@ -78,8 +86,13 @@ impl Profile {
     pub fn any(chance: &mut Chance) -> Self {
         let mut kinds: Vec<Kind> = KINDS.iter().copied().filter(|_| chance.percent(36)).collect();
         kinds.extend(
-            [Kind::Roll, Kind::Roll, Kind::Recount, Kind::Garbage].into_iter().filter(|_| chance.one_in(2)),
+            [Kind::Roll, Kind::Roll, Kind::Recount, Kind::Garbage, Kind::Squeeze, Kind::Squeeze]
+                .into_iter()
+                .filter(|_| chance.one_in(2)),
         );
+        // More keys than a window's first table has room for.
+        let is_crowded = chance.one_in(3);
+        let ids = if is_crowded { chance.between(60, 600) } else { chance.between(5, 60) };
         Self {
             workers: chance.between(1, 3),
             topics: chance.between(1, 2),
@@ -87,7 +100,10 @@ impl Profile {
             call_fault_percent: *chance.pick(&[5, 15, 25, 40]),
             trouble_percent: *chance.pick(&[5, 10, 20]),
             kinds,
-            ids: chance.between(5, 60),
+            ids,
+            most_events: if is_crowded { 14 } else { 4 },
+            several_in: if is_crowded { 1 } else { 4 },
+            is_tight: is_crowded || chance.one_in(4),
         }
     }
 }
@@ -141,7 +157,11 @@ fn append(state: &mut State, topic: usize, lane: &Lane) {
 }
 
 fn facts(state: &mut State, topic: usize, partition: usize, profile: &Profile) -> Vec<Fact> {
-    let count = if state.chance.one_in(4) { state.chance.between(2, 4) } else { 1 };
+    let count = if state.chance.one_in(profile.several_in) {
+        state.chance.between(2, profile.most_events)
+    } else {
+        1
+    };
     let mut facts: Vec<Fact> = Vec::with_capacity(count);
     for _ in 0..count {
         let fact = match state.chance.below(6) {
@@ -198,6 +218,9 @@ pub fn any(state: &mut State, profile: &Profile) -> Next {
         state.tell(|_| format!("process {id} wakes"));
         state.processes.get_mut(&id).expect("it is there").is_paused = false;
     }
+    if state.chance.one_in(3) {
+        state.processes.values_mut().for_each(|process| process.room.release());
+    }
     match *state.chance.pick(&profile.kinds) {
         Kind::Pause => pause(state),
         Kind::Expel => expel(state),
@@ -215,6 +238,7 @@ pub fn any(state: &mut State, profile: &Profile) -> Next {
         Kind::Roll => roll(state),
         Kind::Recount => recount(state),
         Kind::Garbage => return garbage(state),
+        Kind::Squeeze => squeeze(state),
     }
     Next::Nothing
 }
@@ -231,6 +255,15 @@ fn pause(state: &mut State) {
         process.is_paused = true;
         state.tell(|_| format!("process {id} is stopped"));
         state.note(Fault::WorkerPaused);
+    }
+}
+
+/// Windows give memory back until others have come, which takes its time.
+fn squeeze(state: &mut State) {
+    let Some(id) = some_process(state) else { return };
+    let State { processes, chance, .. } = state;
+    if processes.get_mut(&id).expect("it is there").room.squeeze(chance) {
+        state.tell(|_| format!("process {id} is short of memory for windows"));
     }
 }
 

@@ -3,47 +3,52 @@
 //! are what it follows; every `await` is a place where it may be stopped, woken or killed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use odometer::aggregate::BlockKind;
-use odometer::dedup::{Cache, CacheSettings, Frame, Journal};
-use odometer::event::{Lane, NoHeaders, Record, Rules, RulesHash};
-use odometer::flush::{FinishedBlock, Publisher, Stores, TenureEnded};
-use odometer::pipeline::{Beginner, Begun, IngestError, LaneCounter, LaneState, Log, Recounter};
+use odometer::dedup::{Cache, CacheFull, CacheSettings, Moves};
+use odometer::event::{Lane, Rules};
+use odometer::flush::{FinishedBlock, Publisher};
+use odometer::pipeline::{Beginner, Begun, IngestError, LaneCounter, LaneState};
 use odometer::source::Start;
 use tokio::sync::mpsc;
 
 use super::client;
-use super::facts::{BASE_MS, HOUR_MS, RECORD_HOUR};
+use super::fault::Fault;
 use super::group::Place;
-use super::log::Written;
+use super::lane_task::{Command, LaneEvent, LaneTask, record};
+use super::log::{Entry, Written};
 use super::ports::{FenceHandle, SimFence, SimLetters, SimStore};
+use super::room::{full_kind, note_moves};
 use super::settings::Variant;
-use super::world::{Answer, Item, Rebalance, Recount, Request, World, pass};
+use super::world::{Answer, Item, Rebalance, Request, World, pass};
 
 pub const GROUP: &str = "odometer";
 /// More than a lane is ever asked for while its task waits.
 const QUEUE: usize = 4_096;
 
-/// What a lane's task is told.
-pub enum Command {
-    Block(FinishedBlock),
-    Recount(Recount),
-    Roll,
-}
-
-/// What a lane's task tells the session.
-enum LaneEvent {
-    Published { tenure: u128 },
-    Ended { tenure: u128, cause: String },
-}
-
-type LanePublisher = Publisher<SimStore, FenceHandle, SimLetters>;
+/// Records of one lane that are counted together: one by one, some, or more than a group has events.
+const RUNS: &[usize] = &[1, 3, 8, 64];
 
 /// Why a session ends.
-type Doubt = String;
+enum Doubt {
+    /// A lane has waited long enough for room; nothing is in doubt.
+    TryAgain,
+    Cause(String),
+}
+
+impl From<String> for Doubt {
+    fn from(cause: String) -> Self {
+        Self::Cause(cause)
+    }
+}
+
+impl From<&str> for Doubt {
+    fn from(cause: &str) -> Self {
+        Self::Cause(cause.to_owned())
+    }
+}
 
 struct Slot {
     counter: LaneCounter,
@@ -53,6 +58,8 @@ struct Slot {
     is_publishing: bool,
     /// Records behind the counter's last block.
     taken: Vec<(i64, Arc<Written>)>,
+    /// Of its window, as far as they are noted.
+    moves: Moves,
     /// Requests to count again that the lane's task was given.
     handed: BTreeSet<u64>,
 }
@@ -71,12 +78,15 @@ struct Session {
 
 /// The process's main task.
 pub async fn run(world: World, process: u64, start: Start) {
-    let (home, variants) = {
-        let state = world.lock();
-        (state.processes[&process].home.clone(), state.processes[&process].variants.clone())
+    let (cache, variants) = {
+        let mut state = world.lock();
+        let own = state.processes.get_mut(&process).expect("it runs");
+        let settings =
+            CacheSettings { dir: own.home.clone(), memory: own.room.memory, budget: own.room.disk };
+        let cache = Cache::open(&settings).expect("open the cache of a simulated process");
+        own.room.open(&cache);
+        (cache, own.variants.clone())
     };
-    let settings = CacheSettings { dir: home, memory: 1 << 30, budget: 1 << 30 };
-    let cache = Cache::open(&settings).expect("open the cache of a simulated process");
     let rules: Vec<Rules> = variants.iter().map(Variant::rules).collect();
     while !matches!(world.call(Request::StoreRules(rules.clone())).await, Answer::Done) {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -105,35 +115,107 @@ impl Session {
         client::subscribe(&mut self.world.lock(), self.process);
         let end = self.work().await;
         let process = self.process;
-        if let Err(doubt) = &end {
+        if let Err(Doubt::Cause(doubt)) = &end {
             self.world.lock().tell(|_| format!("process {process}: {doubt}; leaves the group"));
         }
-        self.leave(end.is_ok()).await;
+        self.leave(matches!(end, Ok(()) | Err(Doubt::TryAgain))).await;
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.world.lock().processes[&self.process].is_stopping
     }
 
     /// Ends well only where it was told to stop.
     async fn work(&mut self) -> Result<(), Doubt> {
         loop {
             pass().await;
-            if self.world.lock().processes[&self.process].is_stopping {
+            if self.is_stopping() {
                 return Ok(());
             }
-            self.hear_tasks()?;
-            self.finish_due(false);
-            self.hand_recounts();
-            self.watch_topics()?;
-            let (items, rebalances) = client::poll(&mut self.world.lock(), self.process);
-            for (place, item) in items {
-                if let Some(slot) = self.slots.get_mut(&place) {
-                    slot.take(place, item)?;
-                }
+            match self.turn().await {
+                Ok(()) => {}
+                Err(_) if self.is_stopping() => return Ok(()),
+                Err(doubt) => return Err(doubt),
             }
-            for rebalance in rebalances {
-                match rebalance {
-                    Rebalance::Assign(places) => self.assign(places).await?,
-                    Rebalance::Revoke(places) => self.revoke(&places).await,
-                }
+        }
+    }
+
+    async fn turn(&mut self) -> Result<(), Doubt> {
+        self.hear_tasks()?;
+        for slot in self.slots.values_mut() {
+            slot.counter.give_back();
+            slot.note_moves(&self.world);
+        }
+        self.finish_due(false);
+        self.hand_recounts();
+        self.watch_topics()?;
+        let (items, rebalances) = client::poll(&mut self.world.lock(), self.process);
+        self.count(items)?;
+        for rebalance in rebalances {
+            match rebalance {
+                Rebalance::Assign(places) => self.assign(places).await?,
+                Rebalance::Revoke(places) => self.revoke(&places).await,
             }
+        }
+        let mut state = self.world.lock();
+        let now_ms = state.now_ms;
+        let own = state.processes.get_mut(&self.process).expect("it runs");
+        if own.room.end_due(now_ms) { Err(Doubt::TryAgain) } else { Ok(()) }
+    }
+
+    /// Takes the records of each place in runs.
+    fn count(&mut self, items: Vec<(Place, Item)>) -> Result<(), Doubt> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let most = {
+            let mut state = self.world.lock();
+            state.processes.get_mut(&self.process).expect("it runs").room.read();
+            *state.chance.pick(RUNS)
+        };
+        let mut items = items.into_iter().peekable();
+        let mut run = Vec::new();
+        while let Some((place, item)) = items.next() {
+            let behind = match item {
+                Item::Record(offset, entry) => {
+                    run.push((offset, entry));
+                    let goes_on = matches!(items.peek(), Some((next, Item::Record(..))) if *next == place);
+                    if goes_on && run.len() < most {
+                        continue;
+                    }
+                    None
+                }
+                item => Some(item),
+            };
+            let Some(slot) = self.slots.get_mut(&place) else {
+                run.clear();
+                continue;
+            };
+            let taken = slot.take_run(place, std::mem::take(&mut run), behind);
+            slot.note_moves(&self.world);
+            taken.map_err(|error| self.end_for(place, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Where it has no room, the lane waits in the next session too.
+    fn end_for(&self, place: Place, error: &IngestError) -> Doubt {
+        if let IngestError::CacheFull(full) = error {
+            self.wait(place, full);
+        }
+        error.to_string().into()
+    }
+
+    fn wait(&self, place: Place, full: &CacheFull) {
+        let mut state = self.world.lock();
+        state.note(full_kind(full));
+        let now_ms = state.now_ms;
+        let own = state.processes.get_mut(&self.process).expect("it runs");
+        own.room.wait(place, now_ms);
+        // Between the record that found no room and the end of the session.
+        if !state.is_calm && state.chance.one_in(2) {
+            state.processes.get_mut(&self.process).expect("it runs").is_stopping = true;
+            state.note(Fault::StoppedInPart);
         }
     }
 
@@ -147,7 +229,7 @@ impl Session {
                 }
                 LaneEvent::Ended { tenure, cause } => {
                     if self.slots.values().any(|slot| slot.tenure == tenure) {
-                        return Err(cause);
+                        return Err(cause.into());
                     }
                 }
             }
@@ -184,7 +266,7 @@ impl Session {
             let slot = self.slots.values_mut().find(|slot| *slot.counter.lane() == request.lane);
             let Some(slot) = slot else { continue };
             // The lane's task may be handed the same request again before it has answered.
-            if slot.handed.insert(request.id) || state.chance.one_in(20) {
+            if slot.handed.insert(request.id) || state.chance.one_in(3) {
                 let _ = slot.commands.try_send(Command::Recount(request));
             }
         }
@@ -200,21 +282,31 @@ impl Session {
     }
 
     async fn assign(&mut self, places: Vec<Place>) -> Result<(), Doubt> {
+        let (waiting, places): (Vec<Place>, Vec<Place>) = {
+            let state = self.world.lock();
+            let room = &state.processes[&self.process].room;
+            places.into_iter().partition(|place| room.waits(place))
+        };
         let mut ids = HashMap::new();
         for (name, _) in &places {
             let topic = self.world.lock().topic_index(name);
             match self.world.call(Request::Describe(topic)).await {
                 Answer::TopicId(id) => ids.insert(*name, id),
-                other => return Err(format!("describe topic: {other:?}")),
+                other => return Err(format!("describe topic: {other:?}").into()),
             };
         }
         let mut offsets = Vec::new();
-        for place in places {
+        for place in &places {
             let topic_id = Arc::clone(&ids[place.0]);
-            let read_from = self.begin(place, Arc::clone(&topic_id)).await?;
-            offsets.push((place, topic_id, read_from));
+            let read_from = self.begin(*place, Arc::clone(&topic_id)).await?;
+            offsets.push((*place, topic_id, Some(read_from)));
         }
-        client::assign(&mut self.world.lock(), self.process, offsets);
+        let mut state = self.world.lock();
+        // They are held, so that the group and the process agree, and nobody reads them.
+        offsets.extend(waiting.iter().map(|place| (*place, state.lane(*place).topic_id, None)));
+        let now_ms = state.now_ms;
+        state.processes.get_mut(&self.process).expect("it runs").room.begun(places.len(), now_ms);
+        client::assign(&mut state, self.process, offsets);
         Ok(())
     }
 
@@ -223,11 +315,11 @@ impl Session {
         let lane = Lane { topic: place.0.into(), topic_id, partition: place.1 };
         let committed = match self.world.call(Request::Committed(place)).await {
             Answer::Committed(committed) => committed,
-            other => return Err(format!("read commit: {other:?}")),
+            other => return Err(format!("read commit: {other:?}").into()),
         };
         let (log_start, log_end) = match self.world.call(Request::Bounds(place)).await {
             Answer::Bounds { start, end } => (start, end),
-            other => return Err(format!("read watermarks: {other:?}")),
+            other => return Err(format!("read watermarks: {other:?}").into()),
         };
         let (tenure_id, rules, partitions) = {
             let mut state = self.world.lock();
@@ -240,7 +332,7 @@ impl Session {
         let beginner =
             Beginner { store: &store, expected: &expected, group: GROUP, rules: &rules, start: self.start };
         let state = LaneState { lane: lane.clone(), partitions, committed, log_start, log_end };
-        let begun = beginner.begin(&state, tenure_id).await.map_err(|error| error.to_string())?;
+        let begun = beginner.begin(&state, tenure_id).await.map_err(|error| self.end_for(place, &error))?;
         let read_from = begun.read_from;
         self.open(place, lane, begun, rules, store);
         Ok(read_from)
@@ -286,6 +378,7 @@ impl Session {
             task: id,
             is_publishing: false,
             taken: Vec::new(),
+            moves: Moves::default(),
             handed: BTreeSet::new(),
         };
         self.slots.insert(place, slot);
@@ -294,6 +387,7 @@ impl Session {
     async fn revoke(&mut self, places: &[Place]) {
         let mut released = Vec::new();
         for place in places {
+            self.world.lock().processes.get_mut(&self.process).expect("it runs").room.give_up(place);
             if let Some(slot) = self.slots.remove(place) {
                 released.push(self.close(slot));
             }
@@ -344,20 +438,37 @@ impl Session {
 }
 
 impl Slot {
-    fn take(&mut self, place: Place, item: Item) -> Result<(), Doubt> {
-        match item {
-            Item::Record(offset, entry) => {
-                let before = self.counter.next();
-                let record = record(place.0, place.1, offset, &entry.record.value);
-                self.counter.take(&record, entry.leader_epoch).map_err(|full| full.to_string())?;
-                if self.counter.next() == offset + 1 && before <= offset {
-                    self.taken.push((offset, entry.record));
-                }
+    /// Takes the records and what came behind them.
+    fn take_run(
+        &mut self,
+        place: Place,
+        run: Vec<(i64, Entry)>,
+        behind: Option<Item>,
+    ) -> Result<(), IngestError> {
+        let before = self.counter.next();
+        let records: Vec<_> = run
+            .iter()
+            .map(|(offset, entry)| {
+                (record(place.0, place.1, *offset, &entry.record.value), entry.leader_epoch)
+            })
+            .collect();
+        self.counter.take_all(&records)?;
+        // What lies below was counted already, or is only read for its keys.
+        let counted = run.into_iter().filter(|(offset, _)| *offset >= before);
+        self.taken.extend(counted.map(|(offset, entry)| (offset, entry.record)));
+        match behind {
+            Some(Item::End(offset)) => self.counter.reach(offset)?,
+            Some(Item::Broken(cause)) => {
+                let lane = self.counter.lane().to_string();
+                return Err(IngestError::Broken { lane, cause: cause.into() });
             }
-            Item::End(offset) => self.counter.reach(offset).map_err(|cut| cut.to_string())?,
-            Item::Broken(cause) => return Err(format!("read {}: {cause}", self.counter.lane())),
+            Some(Item::Record(..)) | None => {}
         }
         Ok(())
+    }
+
+    fn note_moves(&mut self, world: &World) {
+        note_moves(&mut world.lock().tally, &mut self.moves, self.counter.window().moves());
     }
 
     fn finish(&mut self) -> FinishedBlock {
@@ -368,188 +479,5 @@ impl Slot {
         let later =
             self.taken.iter().position(|(offset, _)| *offset >= block.next).unwrap_or(self.taken.len());
         self.taken.drain(..later).collect()
-    }
-}
-
-fn record<'a>(topic: &'a str, partition: i32, offset: i64, value: &'a [u8]) -> Record<'a> {
-    Record {
-        topic,
-        partition,
-        offset,
-        timestamp_ms: Some(BASE_MS + RECORD_HOUR * HOUR_MS),
-        key: None,
-        value: Some(value),
-        headers: &NoHeaders,
-    }
-}
-
-struct LaneTask {
-    world: World,
-    publisher: LanePublisher,
-    journal: Option<Journal>,
-    width: i64,
-    rules: Rules,
-    variant: Variant,
-    store: SimStore,
-    cache: Cache,
-}
-
-impl LaneTask {
-    async fn run(
-        mut self,
-        first: Vec<FinishedBlock>,
-        mut commands: mpsc::Receiver<Command>,
-        events: mpsc::Sender<LaneEvent>,
-    ) {
-        let tenure = self.publisher.tenure().id;
-        let cause = match self.publish_all(first, &mut commands, &events).await {
-            Ok(()) => "a recount has replaced the window".to_owned(),
-            Err(ended) => ended.to_string(),
-        };
-        let _ = events.try_send(LaneEvent::Ended { tenure, cause });
-    }
-
-    /// Ends well only where the window must be made anew.
-    async fn publish_all(
-        &mut self,
-        first: Vec<FinishedBlock>,
-        commands: &mut mpsc::Receiver<Command>,
-        events: &mpsc::Sender<LaneEvent>,
-    ) -> Result<(), TenureEnded> {
-        for block in first {
-            self.publish(block).await?;
-        }
-        let tenure = self.publisher.tenure().id;
-        while let Some(command) = commands.recv().await {
-            match command {
-                Command::Block(block) => {
-                    self.publish(block).await?;
-                    let _ = events.try_send(LaneEvent::Published { tenure });
-                }
-                Command::Recount(request) => {
-                    if self.recount(&request).await? {
-                        return Ok(());
-                    }
-                }
-                Command::Roll => while self.publisher.roll().await? {},
-            }
-        }
-        std::future::pending().await
-    }
-
-    async fn recount(&mut self, request: &Recount) -> Result<bool, TenureEnded> {
-        let rows = self.publisher.rows().to_vec();
-        let mut known: HashMap<RulesHash, Rules> = HashMap::from([(self.rules.hash(), self.rules.clone())]);
-        for row in &rows {
-            if known.contains_key(&row.rules) {
-                continue;
-            }
-            match self.store.rules(row.rules).await {
-                Ok(Some(rules)) => drop(known.insert(row.rules, rules)),
-                Ok(None) => {}
-                Err(_) => return Ok(false),
-            }
-        }
-        let lane = self.publisher.tenure().lane.clone();
-        let log = SimLog { world: self.world.clone(), lane: lane.clone() };
-        let recounter = Recounter {
-            lane: &lane,
-            log: &log,
-            rules: &self.rules,
-            known: &known,
-            rows: &rows,
-            cache: &self.cache,
-        };
-        let replaces_window = match recounter.count(request.from, request.to) {
-            Ok(recounted) => {
-                self.note_recount(&lane, &recounted.block);
-                self.publisher.recount(recounted.rows.clone(), &recounted.block).await?;
-                recounted.replaces_window
-            }
-            Err(error) => {
-                self.world.lock().tell(|_| format!("recount of {lane} refused: {error}"));
-                false
-            }
-        };
-        if replaces_window && let Some(journal) = &mut self.journal {
-            let _ = journal.clear();
-        }
-        self.world.call(Request::AnswerRecount(request.id)).await;
-        Ok(replaces_window)
-    }
-
-    fn note_recount(&self, lane: &Lane, block: &FinishedBlock) {
-        let mut state = self.world.lock();
-        let topic = &state.topics[state.topic_index(&lane.topic)];
-        let entries = &topic.partitions[lane.partition as usize].entries;
-        let records = entries
-            .range(block.first..block.next)
-            .map(|(at, entry)| (*at, Arc::clone(&entry.record)))
-            .collect();
-        state.tell(|_| format!("counts {lane} [{}, {}) again", block.first, block.next));
-        state.watch.finished(self.publisher.tenure().id, BlockKind::Recount, block, records, self.variant);
-    }
-
-    async fn publish(&mut self, block: FinishedBlock) -> Result<(), TenureEnded> {
-        self.publisher.publish(&block).await?;
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        let needed_from = block.next - self.width;
-        let FinishedBlock { first, next, rules, occurrences, .. } = block;
-        if journal.append(&Frame { first, next, rules, occurrences }, needed_from).is_err() {
-            self.journal = None;
-        }
-        Ok(())
-    }
-}
-
-/// A lane's log as it is now.
-struct SimLog {
-    world: World,
-    lane: Lane,
-}
-
-impl SimLog {
-    fn failed(&self, cause: &str) -> IngestError {
-        IngestError::Broken { lane: self.lane.to_string(), cause: cause.into() }
-    }
-}
-
-impl Log for SimLog {
-    fn read(&self, range: Range<i64>, visit: &mut dyn FnMut(&Record<'_>)) -> Result<(), IngestError> {
-        let state = self.world.lock();
-        let topic = &state.topics[state.topic_index(&self.lane.topic)];
-        if topic.id != self.lane.topic_id {
-            return Err(self.failed("the topic was made again"));
-        }
-        let partition = &topic.partitions[self.lane.partition as usize];
-        if range.is_empty() {
-            return Ok(());
-        }
-        if range.start < partition.start || range.start > partition.end {
-            return Err(self.failed("offset out of range"));
-        }
-        for (&offset, entry) in partition.entries.range(range) {
-            visit(&record(&self.lane.topic, self.lane.partition, offset, &entry.record.value));
-        }
-        Ok(())
-    }
-
-    fn last_epoch(&self, range: Range<i64>) -> Result<i32, IngestError> {
-        let state = self.world.lock();
-        let topic = &state.topics[state.topic_index(&self.lane.topic)];
-        if topic.id != self.lane.topic_id {
-            return Err(self.failed("the topic was made again"));
-        }
-        let entries = &topic.partitions[self.lane.partition as usize].entries;
-        Ok(entries.range(range).next_back().map_or(-1, |(_, entry)| entry.leader_epoch))
-    }
-
-    fn start(&self) -> Result<i64, IngestError> {
-        let state = self.world.lock();
-        let topic = &state.topics[state.topic_index(&self.lane.topic)];
-        if topic.id != self.lane.topic_id {
-            return Err(self.failed("the topic was made again"));
-        }
-        Ok(topic.partitions[self.lane.partition as usize].start)
     }
 }

@@ -18,6 +18,7 @@ use super::check::Watch;
 use super::fault::{Fault, Tally};
 use super::group::{Group, Place};
 use super::log::{Entry, Topic};
+use super::room::Room;
 use super::settings::Variant;
 use super::store::Database;
 
@@ -66,11 +67,12 @@ pub struct Process {
     /// Its folder stays when it ends.
     pub home: PathBuf,
     pub variants: Vec<Variant>,
+    pub room: Room,
     pub is_paused: bool,
     /// Told to stop: publish what is counted, leave, end.
     pub is_stopping: bool,
     /// Lanes' tasks that may be asked to roll up.
-    pub lane_tasks: BTreeMap<Lane, tokio::sync::mpsc::Sender<super::worker::Command>>,
+    pub lane_tasks: BTreeMap<Lane, tokio::sync::mpsc::Sender<super::lane_task::Command>>,
     pub client: Client,
 }
 
@@ -120,6 +122,8 @@ pub struct Position {
     pub leader_epoch: i32,
     /// The end that was told last.
     pub end_told_at: i64,
+    /// Held and not read.
+    pub is_paused: bool,
 }
 
 #[derive(Clone)]
