@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::sim;
 
-const HISTORIES: u64 = 15_000;
+const HISTORIES: u64 = 18_000;
 const LEAST_STEPS: u64 = 200;
 const LEAST_OF_EACH: u64 = 1_000;
 /// Lines of a failed history's story that are worth reading first.
