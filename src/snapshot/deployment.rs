@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::completeness::{Acceptance, Expected, Loss, complete_through, is_complete, losses};
 use super::ledger::LedgerView;
 use super::register::Catalog;
+use super::service::REGION_DEADLINE;
 use super::table::{Table, Totals};
 use super::usage::Figures;
 use super::watermarks::Watermarks;
@@ -193,11 +194,12 @@ impl Deployment {
         )
     }
 
-    /// Whether an organization that the table has no figures of ever used anything. The store is asked
-    /// once: else whoever is new, or not known, would cost a query with each request.
+    /// Whether an organization that the table has no figures of ever used anything. While the store is
+    /// followed it is asked once: else whoever is new, or not known, would cost a query with each
+    /// request. Where it is away, what was published since is not known.
     async fn has_usage(&self, organization: &str) -> Result<bool, StoreError> {
         let Some(view) = self.view() else { return self.store.has_usage(organization).await };
-        if view.table.is_absent(organization) {
+        if view.table.is_absent(organization) && self.is_recent(view.as_of) {
             return Ok(false);
         }
         let has_usage = self.store.has_usage(organization).await?;
@@ -244,6 +246,12 @@ impl Deployment {
 
     pub(super) fn topics(&self) -> &[String] {
         &self.settings.topics
+    }
+
+    /// Whether what was read then can be taken for what there is now.
+    pub(super) fn is_recent(&self, as_of: Time) -> bool {
+        let deadline = i64::try_from(REGION_DEADLINE.as_millis()).unwrap_or(i64::MAX);
+        self.now_ms() - as_of.0 <= deadline
     }
 
     pub(super) fn now_ms(&self) -> i64 {

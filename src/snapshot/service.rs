@@ -277,9 +277,8 @@ async fn figures_of(
 
 /// What is followed in memory stands still when the region does not answer any more.
 fn fresh(deployment: &Deployment, known: Option<Figures>) -> Answer {
-    let deadline = i64::try_from(REGION_DEADLINE.as_millis()).unwrap_or(i64::MAX);
     match &known {
-        Some(figures) if deployment.now_ms() - figures.as_of.0 > deadline => Err(silence(deployment)),
+        Some(figures) if !deployment.is_recent(figures.as_of) => Err(silence(deployment)),
         _ => Ok(known),
     }
 }

@@ -181,8 +181,10 @@ pub struct Table {
     absent: DashSet<Box<str>, DefaultHashBuilder>,
 }
 
-/// Names of organizations without any usage that are kept in mind, each of up to 128 bytes.
-const MOST_ABSENT: usize = 1 << 20;
+/// Names of organizations without any usage that are kept in mind, some 20 MiB at most.
+const MOST_ABSENT: usize = 1 << 17;
+/// Whoever asks for longer names, which are not those of accounts, asks the store.
+const LONGEST_ABSENT: usize = 128;
 
 impl Table {
     pub fn new(since: Month) -> Self {
@@ -286,6 +288,9 @@ impl Table {
     /// Keeps in mind that no block which counted when the store was asked, or before, says anything of
     /// the organization. The table must be from before the question.
     pub fn know_absent(&self, organization: &str) {
+        if organization.len() > LONGEST_ABSENT {
+            return;
+        }
         if self.absent.len() >= MOST_ABSENT {
             self.absent.clear();
         }

@@ -207,6 +207,25 @@ async fn another_region_adds_up_and_one_that_is_silent_is_named() {
 }
 
 #[tokio::test]
+async fn a_region_that_went_silent_is_named_also_where_nothing_was_used_in_it() {
+    let (_eu, eu_settings) = servers::new_store("usage_region_gone").await;
+    let proxy = Proxy::before(&eu_settings.url).await;
+    let through = store::Settings { url: proxy.url.clone(), ..eu_settings };
+    let service =
+        Service::with("usage_region_here", Wish { other: Some(("eu", through)), ..Wish::default() }).await;
+    let mut lane = service.lane(0);
+    lane.live(1, &[calls("acme", 12)], &[]).await;
+    lane.see(1, "2026-11-23T18:05:00Z").await;
+    let answer = service.usage_once("acme", "/usage/api_calls", 12).await;
+    assert_eq!(answer["by_region"]["eu"], json!(null));
+    drop(proxy);
+    service.set_now("2026-11-23T18:05:00Z");
+    // What was used there since is not known.
+    let answer = service.usage_once("acme", "/by_region/eu/error", "region eu does not answer").await;
+    assert_eq!((&answer["complete"], &answer["usage"]["api_calls"]), (&json!(false), &json!(12)));
+}
+
+#[tokio::test]
 async fn a_store_that_is_away_is_said_and_memory_answers_on() {
     let (store, settings) = servers::new_store("usage_away").await;
     let proxy = Proxy::before(&settings.url).await;
@@ -223,6 +242,8 @@ async fn a_store_that_is_away_is_said_and_memory_answers_on() {
             if answer.status == expected { Ok(answer.json()) } else { Err(answer.text) }
         }
     };
+    // As of the last time that the store answered it was not there, and was not asked for again.
+    assert_eq!(service.get("/v1/organizations/nobody/usage").await.status, StatusCode::NOT_FOUND);
     let report = eventually("readyz to fail", || ready(503)).await;
     assert_eq!(report["ready"], false);
     let check = &report["checks"][0];
@@ -232,10 +253,11 @@ async fn a_store_that_is_away_is_said_and_memory_answers_on() {
     let answer = service.get("/v1/organizations/acme/usage").await;
     assert_eq!(answer.json()["usage"]["api_calls"], 4);
     assert_eq!(answer.json()["as_of"], "2026-11-23T18:00:01Z", "as of the last time it answered");
-    // The store was asked for it once, and would be told of it since.
-    assert_eq!(service.get("/v1/organizations/nobody/usage").await.status, StatusCode::NOT_FOUND);
-    let unasked = service.get("/v1/organizations/somebody/usage").await;
-    assert_eq!((unasked.status.as_u16(), &*unasked.problem()), (503, "store-unavailable"));
+    // Whether either was used since is not known, although one was asked for before.
+    for absent in ["nobody", "somebody"] {
+        let answer = service.get(&format!("/v1/organizations/{absent}/usage")).await;
+        assert_eq!((answer.status.as_u16(), &*answer.problem()), (503, "store-unavailable"), "{absent}");
+    }
     let past = service.get("/v1/organizations/acme/usage?month=2026-10").await;
     assert_eq!((past.status.as_u16(), &*past.problem()), (503, "store-unavailable"));
     assert!(past.headers.contains_key("retry-after"));
