@@ -25,8 +25,8 @@ pub struct Account {
     pub periods: Vec<PlanPeriod>,
     /// Never empty.
     pub regions: Vec<String>,
-    /// Chosen at the sign-up; whatever regions there are later, its taxes are paid. `None`: it is not
-    /// known.
+    /// Chosen at the sign-up, or set by the operator; whatever regions there are later, its taxes are
+    /// paid. `None`: it is not known.
     pub home_region: Option<String>,
     pub has_payment_method: bool,
     pub past_due: bool,
@@ -52,7 +52,8 @@ pub struct OrganizationAnswer {
     pub plan: Plan,
     pub trial: Option<TrialAnswer>,
     pub regions: Vec<String>,
-    /// Where it signed up and pays taxes; null where that is not known.
+    /// Whose taxes it pays: where it signed up, or what the operator has set since; null where that is
+    /// not known.
     #[schema(required = true, example = "us")]
     pub home_region: Option<String>,
     pub status: Status,

@@ -139,7 +139,10 @@ impl Accounts {
         let before = json!({ "regions": account.regions, "home_region": account.home_region });
         let after = json!({ "regions": regions, "home_region": home });
         change.record("regions.changed", Some(organization), Some(before), Some(after)).await?;
-        let notice = json!({ "regions": regions, "previous_regions": account.regions });
+        let notice = json!({
+            "regions": regions, "previous_regions": account.regions,
+            "home_region": home, "previous_home_region": account.home_region,
+        });
         change.notify(Notice::new("regions.changed", &account, now_ms, notice)).await?;
         let answer = change.account(organization).await?.answer(now_ms);
         change.commit(200, &answer).await?;

@@ -22,7 +22,7 @@ pub struct Payer {
     pub organization: String,
     pub periods: Vec<PlanPeriod>,
     pub regions: u64,
-    /// The region that was chosen at the sign-up: whose taxes are paid. `None`: it is not known.
+    /// The account's home region: whose taxes are paid. `None`: it is not known.
     pub home: Option<String>,
 }
 

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use futures::future::try_join_all;
+
 use crate::aggregate::ServiceRow;
 use crate::snapshot::Deployment;
 use crate::store::BlockServices;
@@ -31,13 +33,13 @@ impl Stream {
 impl ServiceChanges {
     /// Of streams that are in that order themselves.
     pub async fn begin(streams: Vec<(Arc<Deployment>, BlockServices)>) -> BillingResult<Self> {
-        let mut begun = Vec::with_capacity(streams.len());
-        for (deployment, changes) in streams {
+        // All at once: what one takes until its first row, no other stands unread for.
+        let begun = streams.into_iter().map(|(deployment, changes)| async {
             let mut stream = Stream { deployment, changes, next: None };
             stream.advance().await?;
-            begun.push(stream);
-        }
-        Ok(Self(begun))
+            Ok(stream)
+        });
+        try_join_all(begun).await.map(Self)
     }
 
     /// Whose changes come next.

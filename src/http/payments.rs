@@ -1,5 +1,7 @@
 //! Paying an invoice, and setting up what pays it.
 
+use std::time::Duration;
+
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -22,8 +24,9 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Charges an open invoice now, by the default payment method; one that is paid stays as it is. A
 /// request that is repeated charges nothing twice, whether its answer came or not. Declined, or
 /// without a payment method: 402 `payment-declined`, `payment-method-required`. While another payment
-/// of the invoice is under way: 409 `conflict`; of a draft or a void invoice: 409 `invoice-not-open`.
-/// Where the payment provider gave no answer: 503 `payment-pending`.
+/// of the invoice is under way: 409 `conflict`; of a void invoice: 409 `invoice-not-open`. Where
+/// the payment provider gave no answer: 503 `payment-pending`; where it takes no payments: 503
+/// `payment-provider-unavailable`.
 #[utoipa::path(post, path = "/v1/organizations/{org}/invoices/{number}/pay", tag = "billing",
     params(("org" = String, Path, description = "The organization's id, percent-encoded"),
            ("number" = String, Path, description = "The invoice's number")),
@@ -37,6 +40,9 @@ async fn pay(
     let paid = app.pay(&change, &organization, &number).await?;
     Ok(Answer(paid.told_to(&change)))
 }
+
+/// Most payments are over by then.
+const UNDER_WAY: Duration = Duration::from_secs(5);
 
 impl App {
     /// Has an organization's invoice paid; who may ask for that is looked at before. Answers it paid.
@@ -76,9 +82,10 @@ impl App {
                 "conflict",
                 "A payment of the invoice is under way",
                 format!(
-                    "Nothing more was begun. Ask for invoice {number} in a few seconds: it says whether it is paid."
+                    "Nothing more was begun. Ask for invoice {number} again: within two minutes it says what came of it."
                 ),
-            ),
+            )
+            .retry_after(UNDER_WAY),
             Collected::Refused { .. } => Problem::unavailable(
                 "payment-provider-unavailable",
                 "The payment provider takes no payments now",

@@ -155,7 +155,8 @@ impl Peaks {
 
     /// Takes an event that is not earlier than those before.
     pub fn take(&mut self, row: &ServiceRow) {
-        debug_assert!(self.since_ms <= row.time_ms, "events come in the order of their times");
+        // Out of their order they would bill another peak: nothing is better than that.
+        assert!(self.since_ms <= row.time_ms, "service events come in the order of their times");
         if self.since_ms < row.time_ms {
             self.stand_until(row.time_ms);
             self.since_ms = row.time_ms;
