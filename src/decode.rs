@@ -111,7 +111,7 @@ impl Decoder {
                 Reader::Cloudevents(Box::new(cloudevents::Reader::new(rules, locators, shapes)))
             }
             Format::KafkaLog => Reader::KafkaLog(Box::new(kafka_log::Reader::new(rules, locators, shapes))),
-            Format::Batch => Reader::Batch(batch::Reader::new(rules, locators)),
+            Format::Batch => Reader::Batch(batch::Reader::new(rules, locators, !shapes.are_learned())),
         };
         Ok(Self { judge, reader, largest: rules.max_event_bytes })
     }

@@ -391,8 +391,8 @@ impl<'a> View<'a> {
             }
             match (place, self.event) {
                 (Place::Event, Text::Utf8(event)) => event.get(start..end),
-                (Place::Event, Text::Bytes(event)) => std::str::from_utf8(&event[start..end]).ok(),
-                (Place::Data, _) => std::str::from_utf8(&self.data[start..end]).ok(),
+                (Place::Event, Text::Bytes(event)) => json::utf8(&event[start..end]),
+                (Place::Data, _) => json::utf8(&self.data[start..end]),
                 (Place::Copy | Place::Header, _) => self.fields.copies.get(start..end),
             }
         })

@@ -24,6 +24,12 @@ pub(super) struct Scanner<'a> {
     at: usize,
 }
 
+/// The text, if it is UTF-8.
+#[inline]
+pub(super) fn utf8(text: &[u8]) -> Option<&str> {
+    ascii(text).or_else(|| std::str::from_utf8(text).ok())
+}
+
 /// Whether the text is one JSON number and nothing else.
 pub(super) fn is_number(text: &[u8]) -> bool {
     let mut scanner = Scanner::new(text);
@@ -343,6 +349,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn escape(&mut self) -> Result<(), Invalid> {
         match self.bytes.get(self.at) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::super::fixtures::folder;
 use super::super::tests::{RECORDED_MS, Sample, decoder, meter, outcome, outcomes, rules};
 use super::*;
@@ -154,4 +156,49 @@ fn quantity_is_the_only_value_of_a_meter() {
     assert_eq!(end("llm.completion", Some(u64::MAX)), "rejected bad_quantity");
     assert_eq!(end("portal.login", None), "counted acme /gw 1 2026-11-23T18:30:00Z us logins=1");
     assert_eq!(end("elsewhere", Some(7)), "rejected bad_quantity");
+}
+
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-zé]{0,6}", "[a-z]{249,252}"]
+}
+
+prop_compose! {
+    fn owned()(
+        texts in prop::array::uniform4(texts()),
+        options in prop::array::uniform3(prop::option::of(texts())),
+        (time_ms, published, version, quantity) in any::<(i64, Option<bool>, Option<i64>, Option<u64>)>(),
+        bits in 0..64_u32,
+    ) -> Vec<u8> {
+        let [organization, source, id, event_type] = texts.each_ref().map(String::as_str);
+        let [region, service, name] = options.each_ref().map(Option::as_deref);
+        encode_alone(&CompactEvent {
+            organization, source, id, event_type, time_ms: time_ms >> bits, region, service, name, published,
+            version: version.map(|version| version >> bits),
+            quantity: quantity.map(|quantity| quantity >> bits),
+        })
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn the_layout_is_what_bincode_reads(
+        batches in prop::collection::vec(owned(), 0..4),
+        count in prop_oneof![4 => Just(None), 1 => any::<u8>().prop_map(Some)],
+        change in prop::option::of((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8)),
+    ) {
+        // Each alone begins with its number, 1.
+        let mut value = vec![count.unwrap_or(batches.len() as u8)];
+        value.extend(batches.iter().flat_map(|batch| &batch[1..]));
+        if let Some((at, byte, how)) = change {
+            let at = at.index(value.len());
+            match how {
+                0 => value[at] = byte,
+                1 => value.truncate(at),
+                _ => value.insert(at, byte),
+            }
+        }
+        prop_assert_eq!(events(&value), events_in_full(&value));
+    }
 }
