@@ -30,7 +30,7 @@ use places::Places;
 
 /// Shapes of events that are kept. A gateway's logs differ by route, consumer and retries; more than
 /// this and the rarest go to the full reading. With those of [`Places`] they bound what a decoder
-/// takes to 80 × 22 KiB; those of kafka-log events of 3 KiB take some 100 KiB.
+/// takes to 80 × 30 KiB.
 const MOST_SHAPES: usize = 16;
 
 /// The shapes that one topic's events had lately.

@@ -5,7 +5,7 @@ use crate::decode::fields::{Edge, Node, Tree, Watch};
 use crate::decode::json::{Kind, Value};
 
 /// Bytes of literal runs in one shape, bytes of values that are kept beside them, and its holes. They
-/// bound what a shape takes to some 22 KiB.
+/// bound what a shape takes to some 30 KiB.
 pub(super) const MOST_LITERAL_BYTES: usize = 8 << 10;
 const MOST_VALUE_BYTES: usize = 8 << 10;
 pub(super) const MOST_STEPS: usize = 256;

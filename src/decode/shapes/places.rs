@@ -10,6 +10,8 @@ const MOST_PLACES: usize = 64;
 /// the memory.
 const MOST_SHAPES: usize = 64;
 const MOST_IN_PLACE: usize = 16;
+/// Bytes of a name; members of longer ones have no place.
+const MOST_NAME_BYTES: usize = 64;
 
 /// The shapes of objects and arrays that nobody looks into, by the names of the members that hold them.
 /// They are no part of the event's shape, so that two that differ in some of them have one.
@@ -31,6 +33,9 @@ impl Places {
     pub fn behind(&mut self, run: &[u8]) -> Place {
         let mut quotes = run.iter().enumerate().rev().filter(|(_, byte)| **byte == b'"').map(|(at, _)| at);
         let name = &run[quotes.nth(1).unwrap_or(0)..];
+        if name.len() > MOST_NAME_BYTES {
+            return Place::NONE;
+        }
         let known = self.known.iter().position(|(known, _)| **known == *name);
         let number = known.or_else(|| {
             (self.known.len() < MOST_PLACES).then(|| {
@@ -52,6 +57,7 @@ impl Places {
         shapes().sum::<usize>() == self.shapes
             && self.shapes <= MOST_SHAPES
             && self.known.len() <= MOST_PLACES
+            && self.known.iter().all(|(name, _)| name.len() <= MOST_NAME_BYTES)
             && shapes().all(|shapes| shapes <= MOST_IN_PLACE)
     }
 }

@@ -164,6 +164,7 @@ fn what_is_kept_is_bounded() {
     assert_eq!(reader.shapes.events.shapes(), MOST_SHAPES);
     for n in 0..20_000 {
         reader.read(format!(r#"{{"id":"x","place-{}":{{"name-{n}":1}}}}"#, n % 100).as_bytes());
+        reader.read(format!(r#"{{"id":"x","{}":{{"n":1}}}}"#, "long".repeat(n % 100)).as_bytes());
     }
     assert!(reader.shapes.places.is_bounded(), "{:?}", reader.shapes.places);
 }
