@@ -12,6 +12,7 @@ mod amount;
 mod attempt;
 mod collect;
 mod damaged;
+mod due;
 pub(super) mod dunning;
 mod invoice;
 mod keep;

@@ -3,14 +3,14 @@
 use futures::{StreamExt, stream};
 use serde_json::json;
 
-use crate::accounts::database::{DatabaseResult, values};
 use crate::accounts::outbox::{Channel, Notice};
 use crate::accounts::{AccountError, AccountResult, Caller, Change};
 use crate::billing::InvoiceState;
-use crate::clock::{Clock, Time};
+use crate::clock::Time;
 
 use super::Payments;
 use super::attempt::{Decided, Undecided, Verdict, decline_of, withdraw};
+use super::due::is_due;
 use super::dunning::{self, Dunning};
 use super::invoice::{Payable, note_collected, settle};
 use super::provider::{Answer, ProviderError};
@@ -41,7 +41,8 @@ pub enum Collected {
     NoPaymentMethod,
     /// Whether it was charged is not known yet: the provider is asked again.
     Unknown,
-    /// Somebody else has the provider asked just now; what they hear decides.
+    /// Somebody else has the provider asked just now, or did since it was found due; what they hear
+    /// decides.
     UnderWay,
     /// The provider does not take what it is asked: the operator's to mend.
     Refused {
@@ -172,27 +173,6 @@ impl Payments {
         Ok(collection)
     }
 
-    /// Those whose numbers follow, by number.
-    async fn due(&self, only: &str, after: &str) -> DatabaseResult<Vec<String>> {
-        let sql = "SELECT number FROM invoices
-                   WHERE state = 'open' AND collected = 0 AND number > $4 AND ($3 = '' OR organization = $3)
-                   UNION
-                   SELECT payment_attempts.invoice FROM payment_attempts
-                   JOIN invoices ON invoices.number = payment_attempts.invoice
-                   WHERE look_again_ms <= $1 AND invoices.state = 'open' AND invoices.number > $4 AND ($3 = '' OR invoices.organization = $3)
-                   UNION
-                   SELECT dunning.invoice FROM dunning
-                   JOIN invoices ON invoices.number = dunning.invoice
-                   WHERE next_ms <= $2 AND invoices.state = 'open' AND invoices.number > $4 AND ($3 = '' OR invoices.organization = $3)
-                       AND NOT EXISTS (
-                           SELECT 1 FROM payment_attempts
-                           WHERE payment_attempts.invoice = dunning.invoice AND look_again_ms IS NOT NULL)
-                   ORDER BY 1 LIMIT 1024";
-        let values = values![Clock::System.now_ms(), self.accounts.clock().now_ms(), only, after];
-        let rows = self.accounts.database().fetch_all(sql, values).await?;
-        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
-    }
-
     async fn collect_batch(
         &self,
         caller: &Caller,
@@ -312,6 +292,10 @@ impl Payments {
                 true => Beginning::Ended(Collected::UnderWay),
                 false => Beginning::Begun(Begun { attempt, is_new: false }),
             });
+        }
+        // Of two processes that found it due one tries: the other would try again before its time.
+        if occasion == Occasion::Scheduled && !is_due(change, number).await? {
+            return Ok(Beginning::Ended(Collected::UnderWay));
         }
         let method = change.chargeable_payment_method(&invoice.organization).await?;
         // Whoever asks to pay without a method has changed nothing: it is still due by itself.

@@ -76,6 +76,23 @@ async fn a_declined_payment_is_tried_again_by_the_schedule_then_left_to_people()
     }
 }
 
+/// Two processes find the same invoices due; when the second gets to one, the first has tried it.
+#[tokio::test]
+async fn what_another_process_has_tried_is_not_tried_before_its_time() {
+    for books in on_both("payments_tried").await {
+        books.sign_up("acme").await;
+        books.set_up("acme", "tok_declined").await;
+        books.issue("acme", "2026-000001", "10.00").await;
+        for hours in [0, 24] {
+            books.set_clock(time(START) + hours * 3_600_000).await;
+            assert!(matches!(books.collect("2026-000001").await, Collected::Declined { .. }));
+            assert_eq!(books.collect("2026-000001").await, Collected::UnderWay, "after {hours} hours");
+        }
+        assert_eq!(books.number("SELECT COUNT(*) FROM payment_attempts").await, 2);
+        assert_eq!(books.number("SELECT failures FROM dunning").await, 2);
+    }
+}
+
 #[tokio::test]
 async fn who_asks_to_pay_changes_no_schedule() {
     for books in on_both("payments_asked").await {
@@ -106,7 +123,8 @@ async fn who_pays_one_of_two_is_still_past_due() {
             books.collect(number).await;
         }
         books.set_up("acme", "tok_ok").await;
-        assert_eq!(books.collect("2026-000001").await, Collected::Paid);
+        let asked = books.payments.collect(&Caller::operator(), "2026-000001", Occasion::Asked).await;
+        assert_eq!(asked.unwrap(), Collected::Paid);
         assert_eq!(books.status("acme").await, Status::PastDue);
         // A void invoice is nobody's debt.
         books.execute("UPDATE invoices SET state = 'void' WHERE number = '2026-000002'", &[]).await;
