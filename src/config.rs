@@ -70,6 +70,8 @@ pub struct Kafka {
     pub dead_letters: String,
     pub snapshots: String,
     pub start: Start,
+    /// Take records from the client in batches.
+    pub batches: bool,
     /// Librdkafka's, without those that odometer owns.
     pub properties: BTreeMap<String, Secret>,
 }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub dead_letters: String,
     /// Where a lane without any history starts.
     pub start: Start,
+    /// Whether records are taken from librdkafka in batches, rather than one by one.
+    pub batches: bool,
     /// librdkafka's properties, over odometer's defaults; never one of [`OWNED_PROPERTIES`].
     pub properties: BTreeMap<String, String>,
 }
@@ -100,6 +102,10 @@ pub struct KafkaError {
 }
 
 impl Settings {
+    fn taking(&self) -> ffi::Taking {
+        if self.batches { ffi::Taking::Batches } else { ffi::Taking::OneByOne }
+    }
+
     /// The most bytes that a consumer holds of what nobody has read yet: its queue, what it keeps of
     /// each message there, and one answer, unpacked, that is still added to it when it is full.
     pub fn fetched_bytes(&self) -> u64 {

@@ -82,6 +82,12 @@ pub const KEYS: &[Key] = &[
         "Where a lane without any history starts: `earliest` or `latest`. Partitions that are added to a topic later start at their beginning.",
     ),
     key(
+        "kafka.batches",
+        "boolean",
+        Some("true"),
+        "Whether records are taken from librdkafka in batches. `false` takes them one by one, which is slower and counts the same.",
+    ),
+    key(
         "kafka.properties",
         "map",
         Some("{}"),

@@ -71,6 +71,7 @@ fn kafka(scope: &Scope<'_>) -> Kafka {
         dead_letters: scope.get("dead_letters", values::topic),
         snapshots: scope.get("snapshots", values::topic),
         start: scope.get("start", choice(&[("earliest", Start::Earliest), ("latest", Start::Latest)])),
+        batches: scope.get("batches", values::boolean),
         properties: properties::read(&scope.section("properties")),
     };
     for (key, name) in [("dead_letters", &kafka.dead_letters), ("snapshots", &kafka.snapshots)] {

@@ -58,6 +58,7 @@ impl Config {
                 Start::Earliest => source::Start::Earliest,
                 Start::Latest => source::Start::Latest,
             },
+            batches: self.kafka.batches,
             properties,
         })
     }

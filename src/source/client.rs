@@ -69,7 +69,7 @@ impl Client {
         let handle = Handle::new(properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
             .map(Arc::new)
             .map_err(failed)?;
-        let queue = Queue::of(&handle);
+        let queue = Queue::of(&handle, settings.taking());
         handle.subscribe(&settings.topics).map_err(failed)?;
         Ok(Self { handle, queue })
     }
@@ -97,14 +97,17 @@ impl Client {
 
     /// Begins to read each (topic, partition) at its offset.
     pub fn assign(&self, lanes: &[(String, i32, i64)]) -> Result<(), KafkaError> {
-        self.handle
-            .assign(lanes)
-            .map_err(|cause| KafkaError { action: format!("assign {} partitions", lanes.len()), cause })
+        let assigned = self.handle.assign(lanes).and_then(|()| {
+            self.queue.go_on(lanes.iter().map(|(topic, partition, _)| (topic.as_str(), *partition)))
+        });
+        assigned.map_err(|cause| KafkaError { action: format!("assign {} partitions", lanes.len()), cause })
     }
 
     pub fn unassign(&self, lanes: &[(String, i32)]) -> Result<(), KafkaError> {
-        self.handle
-            .unassign(lanes)
+        let unassigned = self.handle.unassign(lanes).and_then(|()| {
+            self.queue.go_on(lanes.iter().map(|(topic, partition)| (topic.as_str(), *partition)))
+        });
+        unassigned
             .map_err(|cause| KafkaError { action: format!("give up {} partitions", lanes.len()), cause })
     }
 
@@ -112,9 +115,11 @@ impl Client {
     /// its prefetch away.
     pub fn pause(&self, lanes: &[(String, i32)], paused: bool) -> Result<(), KafkaError> {
         let action = if paused { "pause" } else { "resume" };
-        self.handle
+        let done = self
+            .handle
             .pause(lanes, paused)
-            .map_err(|cause| KafkaError { action: format!("{action} {} partitions", lanes.len()), cause })
+            .and_then(|()| if paused { Ok(()) } else { self.queue.go_on(std::iter::empty()) });
+        done.map_err(|cause| KafkaError { action: format!("{action} {} partitions", lanes.len()), cause })
     }
 
     /// The name, id and number of partitions of each topic.

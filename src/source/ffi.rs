@@ -7,11 +7,12 @@
 //! - The rebalance callback runs only on the thread that polls or closes; it only appends to the
 //!   mutex-guarded list in [`Shared`], or answers with an unassign while the client closes.
 
+mod headers;
 mod list;
 mod message;
 
 use list::{List, slice_of};
-pub use message::{Batch, Message, Queue};
+pub use message::{Batch, Message, Queue, Taking};
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
@@ -23,6 +24,9 @@ use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t as Code;
 
 pub type ErrorCode = Code;
+
+/// A seek asks no broker; the client's own threads answer.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the group told us to do; carried out after the poll, never within the callback.
 #[derive(Debug)]
@@ -172,6 +176,19 @@ impl Handle {
                 sys::rd_kafka_resume_partitions(self.rk, list.0)
             }
         })
+    }
+
+    /// Goes on reading each assigned partition at its offset; what was fetched before is thrown away.
+    fn seek(&self, positions: &[(String, i32, i64)]) -> Result<(), String> {
+        let mut list = List::new();
+        for (topic, partition, offset) in positions {
+            list.add(topic, *partition)?.offset = *offset;
+        }
+        // SAFETY: the list lives through the call, which writes each partition's own error into it.
+        unsafe {
+            check_error(sys::rd_kafka_seek_partitions(self.rk, list.0, milliseconds(SEEK_TIMEOUT)))?;
+            slice_of(&*list.0).iter().try_for_each(|element| check(element.err))
+        }
     }
 
     /// Whether the group has taken the assignment away without our doing (session time-out).

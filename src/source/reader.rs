@@ -50,7 +50,7 @@ impl PartitionReader {
         let handle = Handle::new(properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
             .map(Arc::new)
             .map_err(failed)?;
-        let queue = Queue::of(&handle);
+        let queue = Queue::of(&handle, settings.taking());
         if !range.is_empty() {
             handle.assign(&[(topic.to_owned(), partition, range.start)]).map_err(failed)?;
         }

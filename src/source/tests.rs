@@ -8,6 +8,7 @@ fn settings(properties: &[(&str, &str)]) -> Settings {
         topics: Vec::new(),
         dead_letters: "odometer.dead-letters".into(),
         start: Start::Earliest,
+        batches: true,
         properties: properties.iter().map(owned).collect(),
     }
 }

@@ -22,6 +22,7 @@ mod oracle;
 mod outages;
 mod paused;
 mod payments;
+mod reading;
 mod rebalance;
 mod repartition;
 mod accounts;

@@ -1,13 +1,14 @@
 //! What comes out of librdkafka: batches of messages, whose bytes are lent and never copied.
 
-use std::ffi::{CStr, CString, c_void};
-use std::ptr;
+use std::cell::RefCell;
+use std::ffi::{CStr, c_int, c_void};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t as Code;
 
+use super::headers::RawHeaders;
 use super::{Handle, describe, milliseconds};
 use crate::event::{Headers, Record};
 
@@ -15,44 +16,127 @@ use crate::event::{Headers, Record};
 pub struct Queue {
     queue: *mut sys::rd_kafka_queue_t,
     handle: Arc<Handle>,
+    taking: Taking,
+    /// Of lanes whose last message was their end.
+    ends: RefCell<Ends>,
 }
+
+/// How messages are taken from the queue; what comes is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// Many at a time.
+    Batches,
+    /// By librdkafka's plain call, which reads the clock and takes two locks for each.
+    OneByOne,
+}
+
+/// Messages of one call: few enough that what is looked at between calls, bytes and rebalances, is
+/// looked at in time, and enough that the call costs little.
+const TAKEN_AT_ONCE: usize = 64;
 
 // SAFETY: librdkafka's queues are thread-safe.
 unsafe impl Send for Queue {}
 
 impl Queue {
-    pub fn of(handle: &Arc<Handle>) -> Self {
+    pub fn of(handle: &Arc<Handle>, taking: Taking) -> Self {
         // SAFETY: the handle is a consumer and lives as long as the queue.
         let queue = unsafe { sys::rd_kafka_queue_get_consumer(handle.rk) };
-        Self { queue, handle: Arc::clone(handle) }
+        Self { queue, handle: Arc::clone(handle), taking, ends: RefCell::default() }
     }
 
     /// Waits at most `timeout` for messages, then takes what is there: up to `limit`, up to about
     /// `bytes`. Ends at a rebalance, which is recorded (`Handle::take_rebalances`).
-    ///
-    /// Not `rd_kafka_consume_batch_queue`: up to librdkafka 2.12 that counts the end of a partition
-    /// as a record, and so passes over the next one where a rebalance or a pause makes it fetch
-    /// again from its position.
     pub fn poll(&self, timeout: Duration, limit: usize, bytes: usize) -> Batch {
         // Room for all at once: growing by steps costs a twentieth of what the thread does.
         let mut messages: Vec<Message> = Vec::with_capacity(limit);
         let mut left = bytes;
-        let mut wait = milliseconds(timeout);
         while messages.len() < limit && left > 0 {
-            // SAFETY: the queue is valid; a message that is returned is owned by us from here on.
-            let message = unsafe { sys::rd_kafka_consume_queue(self.queue, wait) };
-            if message.is_null() {
-                break;
-            }
-            let message = Message { message };
-            left = left.saturating_sub(message.raw().len + message.raw().key_len);
-            messages.push(message);
-            wait = 0;
-            if self.handle.has_rebalances() {
+            let before = messages.len();
+            let more = if before == 0 {
+                // A batch call would wait until its batch is full.
+                self.take_one(&mut messages, milliseconds(timeout))
+            } else {
+                match self.taking {
+                    Taking::Batches => self.take_many(&mut messages, TAKEN_AT_ONCE.min(limit - before)),
+                    Taking::OneByOne => self.take_one(&mut messages, 0),
+                }
+            };
+            let taken = messages[before..].iter().map(|message| message.raw().len + message.raw().key_len);
+            left = left.saturating_sub(taken.sum::<usize>());
+            if !more || self.handle.has_rebalances() {
                 break;
             }
         }
+        if self.taking == Taking::Batches {
+            self.ends.borrow_mut().note(&messages);
+        }
         Batch { messages, _handle: Arc::clone(&self.handle) }
+    }
+
+    /// `false` where none has come.
+    fn take_one(&self, messages: &mut Vec<Message>, wait: c_int) -> bool {
+        // SAFETY: the queue is valid; a message that is returned is owned by us from here on.
+        let message = unsafe { sys::rd_kafka_consume_queue(self.queue, wait) };
+        if message.is_null() {
+            return false;
+        }
+        messages.push(Message { message });
+        true
+    }
+
+    /// Takes what is there, without waiting; `false` where nothing is left.
+    fn take_many(&self, messages: &mut Vec<Message>, limit: usize) -> bool {
+        messages.reserve(limit);
+        let room = messages.spare_capacity_mut();
+        // SAFETY: the queue is valid; there is room for `limit` pointers, which is all that a
+        // `Message` is. Those that are written, `taken` from the start, are owned by us from here on.
+        unsafe {
+            let taken = sys::rd_kafka_consume_batch_queue(self.queue, 0, room.as_mut_ptr().cast(), limit);
+            let taken = usize::try_from(taken).unwrap_or(0);
+            messages.set_len(messages.len() + taken);
+            taken == limit
+        }
+    }
+
+    /// To be called after partitions were paused and go on, by us or by librdkafka through a
+    /// rebalance, before the next poll; `dropped` are no longer read or read from elsewhere.
+    ///
+    /// Up to librdkafka 2.12 a batch call counts the end of a partition as a record: its position is
+    /// one too far then, until the next record comes. Only a pause looks at the position, from where
+    /// it then goes on: behind a record that nobody has read. So whoever stands at an end is told
+    /// where that is.
+    pub fn go_on<'l>(&self, dropped: impl IntoIterator<Item = (&'l str, i32)>) -> Result<(), String> {
+        let mut ends = self.ends.borrow_mut();
+        dropped.into_iter().for_each(|(topic, partition)| ends.forget(topic, partition));
+        if ends.0.is_empty() { Ok(()) } else { self.handle.seek(&ends.0) }
+    }
+}
+
+/// (topic, partition, where it ends) of lanes.
+#[derive(Default)]
+struct Ends(Vec<(String, i32, i64)>);
+
+impl Ends {
+    fn note(&mut self, messages: &[Message]) {
+        // Of the last message that was a record.
+        let mut run = None;
+        for message in messages {
+            let is_end = message.code() == Code::RD_KAFKA_RESP_ERR__PARTITION_EOF;
+            if !is_end && (self.0.is_empty() || run == Some((message.topic_key(), message.partition()))) {
+                continue;
+            }
+            self.forget(message.topic(), message.partition());
+            if is_end {
+                self.0.push((message.topic().to_owned(), message.partition(), message.offset()));
+                run = None;
+            } else {
+                run = Some((message.topic_key(), message.partition()));
+            }
+        }
+    }
+
+    fn forget(&mut self, topic: &str, partition: i32) {
+        self.0.retain(|(known, number, _)| (known.as_str(), *number) != (topic, partition));
     }
 }
 
@@ -76,6 +160,7 @@ impl Drop for Queue {
 }
 
 /// A message or an error of one partition; lives within its batch and lends its bytes.
+#[repr(transparent)]
 pub struct Message {
     message: *mut sys::rd_kafka_message_t,
 }
@@ -148,12 +233,20 @@ impl Message {
         }
     }
 
-    fn headers(&self) -> Option<*mut sys::rd_kafka_headers_t> {
-        let mut headers = ptr::null_mut();
-        // SAFETY: valid message; the headers belong to it.
-        let code = unsafe { sys::rd_kafka_message_headers(self.message, &mut headers) };
-        (code == Code::RD_KAFKA_RESP_ERR_NO_ERROR && !headers.is_null()).then_some(headers)
+    fn raw_headers(&self) -> RawHeaders<'_> {
+        if self.code() != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return RawHeaders::new(&[]);
+        }
+        let mut size = 0;
+        // SAFETY: a consumed message that is no error; the bytes belong to it.
+        let raw = unsafe { bytes(odometer_message_headers(self.message, &mut size), size) };
+        RawHeaders::new(raw.unwrap_or_default())
     }
+}
+
+unsafe extern "C" {
+    /// In `headers.c`.
+    fn odometer_message_headers(message: *const sys::rd_kafka_message_t, size: *mut usize) -> *const c_void;
 }
 
 unsafe fn bytes<'a>(data: *const c_void, length: usize) -> Option<&'a [u8]> {
@@ -163,28 +256,15 @@ unsafe fn bytes<'a>(data: *const c_void, length: usize) -> Option<&'a [u8]> {
 
 impl Headers for Message {
     fn get(&self, name: &str) -> Option<&[u8]> {
-        let headers = self.headers()?;
-        let name = CString::new(name).ok()?;
-        let (mut value, mut size) = (ptr::null(), 0);
-        // SAFETY: the value belongs to the message's headers.
-        unsafe {
-            let code = sys::rd_kafka_header_get_last(headers, name.as_ptr(), &mut value, &mut size);
-            if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR { bytes(value, size) } else { None }
-        }
+        let named = self.raw_headers().each().filter(|(other, _)| *other == name.as_bytes());
+        named.last().and_then(|(_, value)| value)
     }
 
     fn each(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
-        let Some(headers) = self.headers() else { return };
-        for index in 0.. {
-            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-            // SAFETY: name and value belong to the message's headers.
-            unsafe {
-                let code = sys::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size);
-                if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    return;
-                }
-                visit(&CStr::from_ptr(name).to_string_lossy(), bytes(value, size));
-            }
+        for (name, value) in self.raw_headers().each() {
+            // A name ends at a NUL, as for all who read it through librdkafka.
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            visit(&String::from_utf8_lossy(name), value);
         }
     }
 }
