@@ -427,7 +427,7 @@ fn whole(c: &mut Criterion) {
                 counter.take_all(&records).expect("room");
             }
             let took = began.elapsed();
-            let block = counter.finish();
+            let block = counter.close().finish();
             assert_eq!(block.contents.outcomes.counted, EVENTS_OF_BLOCK as u64);
             took
         };

@@ -9,6 +9,7 @@
 //! ends the tenure, and the next owner looks at what the group and the ledger say ([`take_over`]).
 
 mod block;
+mod inserts;
 mod note;
 mod ports;
 mod publisher;
@@ -16,6 +17,7 @@ mod roll;
 mod take_over;
 
 pub use block::{CommittedBlock, FinishedBlock, InsertedBlock, Published};
+pub use inserts::{InsertFailed, Inserts};
 pub use note::CommitNote;
 pub use ports::{Commits, Letters, Stores};
 pub use publisher::{Publisher, TenureEnded};

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use beginning::{Beginner, Begun, LaneState};
-pub use counter::{LaneCounter, LogCutShort};
+pub use counter::{ClosedBlock, LaneCounter, LogCutShort};
 pub use ingest::{IngestError, ingest};
 pub use recount::{Log, RecountError, Recounted, Recounter};
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -212,7 +213,7 @@ impl Records {
 
 impl Sums {
     fn add(&mut self, counter: &mut LaneCounter) {
-        let contents = counter.finish().contents;
+        let contents = Arc::unwrap_or_clone(counter.close().finish().contents);
         for row in contents.counts {
             self.add_count(row);
         }

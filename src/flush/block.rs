@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::aggregate::{BlockId, BlockKind, Contents, LedgerRow};
 use crate::dedup::Occurrence;
 use crate::event::RulesHash;
@@ -9,7 +11,8 @@ pub struct FinishedBlock {
     /// The offsets [first, next).
     pub first: i64,
     pub next: i64,
-    pub contents: Contents,
+    /// Shared with the insert under way.
+    pub contents: Arc<Contents>,
     pub window_from: i64,
     pub leader_epoch: i32,
     pub rules: RulesHash,
@@ -43,7 +46,7 @@ impl FinishedBlock {
         Self {
             first,
             next,
-            contents: Contents::default(),
+            contents: Arc::default(),
             window_from,
             leader_epoch: -1,
             rules,

@@ -3,23 +3,18 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use crate::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
+use crate::aggregate::{BlockId, LedgerRow};
 use crate::event::{DeadLetter, Lane, Rules, RulesHash};
 use crate::source::{CommitError, DeadLetters, Fence, KafkaError, Tenure};
-use crate::store::{Claim, History, Store, StoreError};
+use crate::store::{Claim, History, NewBlock, Store, StoreError};
 
 /// Where blocks and the ledger are kept.
 pub trait Stores: Send + Sync {
     type Error: Display + Send + Sync + 'static;
 
-    /// The block's rows, then its full ledger row as prepared. After an error of any kind the block's
-    /// id is never used again: rows may be there, or may come late.
-    fn insert_block(
-        &self,
-        row: &LedgerRow,
-        counts: &[CountRow],
-        services: &[ServiceRow],
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    /// The blocks' rows, then their full ledger rows as prepared. After an error of any kind the id of
+    /// none of them is ever used again: rows may be there, or may come late.
+    fn insert_blocks(&self, blocks: &[NewBlock<'_>]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Folds the rows of `covered` under `row.block`, then prepares `row` with the new quantity,
     /// which is the answer.
@@ -85,13 +80,8 @@ pub trait Letters: Send + Sync {
 impl Stores for Store {
     type Error = StoreError;
 
-    async fn insert_block(
-        &self,
-        row: &LedgerRow,
-        counts: &[CountRow],
-        services: &[ServiceRow],
-    ) -> Result<(), StoreError> {
-        Self::insert_block(self, row, counts, services).await
+    async fn insert_blocks(&self, blocks: &[NewBlock<'_>]) -> Result<(), StoreError> {
+        Self::insert_blocks(self, blocks).await
     }
 
     async fn insert_roll(&self, row: &LedgerRow, covered: &[LedgerRow]) -> Result<u128, StoreError> {

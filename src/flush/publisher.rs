@@ -1,8 +1,10 @@
 use std::fmt::Display;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::block::{CommittedBlock, FinishedBlock, InsertedBlock, Published, block_id};
+use super::inserts::Inserts;
 use super::note::CommitNote;
 use super::ports::{Commits, Letters, Stores};
 use super::roll;
@@ -13,7 +15,7 @@ use crate::source::{CommitError, Tenure};
 
 /// Publishes one lane's blocks, one at a time, for as long as its tenure lasts.
 pub struct Publisher<S, C, L> {
-    store: S,
+    inserts: Arc<Inserts<S>>,
     fence: C,
     letters: L,
     tenure: Tenure,
@@ -38,9 +40,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
-    pub fn new(store: S, fence: C, letters: L, group: &str, taken: &TakeOver) -> Self {
+    pub fn new(inserts: Arc<Inserts<S>>, fence: C, letters: L, group: &str, taken: &TakeOver) -> Self {
         Self {
-            store,
+            inserts,
             fence,
             letters,
             tenure: taken.tenure.clone(),
@@ -53,6 +55,10 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
 
     pub fn tenure(&self) -> &Tenure {
         &self.tenure
+    }
+
+    fn store(&self) -> &S {
+        self.inserts.store()
     }
 
     /// The lane's ledger rows that count.
@@ -73,7 +79,7 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
     /// Rolls up what is due, if anything is; `false` where nothing was rolled up. What can't be rolled
     /// up just now is left for the next time: nothing waits for a roll.
     pub async fn roll(&mut self) -> Result<bool, TenureEnded> {
-        let closed = match self.store.closed_offsets(&self.tenure.lane).await {
+        let closed = match self.store().closed_offsets(&self.tenure.lane).await {
             Ok(closed) => closed,
             Err(error) => {
                 tracing::warn!("roll up {}: {error}", self.tenure.lane);
@@ -87,7 +93,7 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
             // by which the next owner sees whether the ledger lacks anything.
             let id = self.take_block_id();
             let mut row = roll::row(&covered, &self.tenure, self.sequence, id);
-            match self.store.insert_roll(&row, &covered).await {
+            match self.store().insert_roll(&row, &covered).await {
                 Ok(quantity) => {
                     row.quantity = quantity;
                     self.sequence += 1;
@@ -138,7 +144,12 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
             self.check_held()?;
             let id = self.take_block_id();
             let row = LedgerRow { kind, level, ..block.ledger_row(&self.tenure, &self.group, sequence, id) };
-            match self.store.insert_block(&row, &block.contents.counts, &block.contents.services).await {
+            let inserted = if pause.tries == 0 {
+                self.inserts.insert_together(row.clone(), Arc::clone(&block.contents)).await
+            } else {
+                self.inserts.insert(&row, &block.contents).await
+            };
+            match inserted {
                 Ok(()) => return Ok(InsertedBlock { row }),
                 Err(error) => pause.after("insert block of", &self.tenure, &error).await,
             }
@@ -170,7 +181,7 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
     async fn list(&self, committed: CommittedBlock) -> Result<Published, TenureEnded> {
         let mut pause = Pause::default();
         loop {
-            match self.store.publish(&committed.row, &self.tenure).await {
+            match self.store().publish(&committed.row, &self.tenure).await {
                 Ok(true) => return Ok(Published { row: committed.row }),
                 Ok(false) => {
                     let cause = CommitError::Refused("the ledger has a later claim of the lane".into());
@@ -178,7 +189,7 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
                 }
                 Err(error) => {
                     self.check_held()?;
-                    if matches!(self.store.prepared(committed.row.block).await, Ok(None)) {
+                    if matches!(self.store().prepared(committed.row.block).await, Ok(None)) {
                         // Its rows were taken for garbage; the next tenure counts the offsets again.
                         return Err(self.ended(CommitError::Uncertain(error.to_string())));
                     }

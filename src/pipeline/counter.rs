@@ -1,4 +1,5 @@
 use std::mem;
+use std::sync::Arc;
 
 use super::group::{Group, Known, Place};
 use super::letters::Letters;
@@ -20,7 +21,7 @@ pub struct LaneCounter {
     lane: Lane,
     rules: RulesHash,
     decoder: Decoder,
-    meters: Vec<MeterName>,
+    meters: Arc<[MeterName]>,
     identifier: Identifier,
     window: Window,
     /// Offsets below the ledger's end are only read to rebuild the window.
@@ -268,23 +269,36 @@ impl LaneCounter {
     }
 
     /// Ends the open block; counting goes on in a new one.
-    pub fn finish(&mut self) -> FinishedBlock {
+    pub fn close(&mut self) -> ClosedBlock {
         if let Some(loss) = self.loss.take() {
-            return loss;
+            return ClosedBlock { block: loss, counted: None };
         }
         let next = self.open.successor();
         let open = mem::replace(&mut self.open, next);
         let first = mem::replace(&mut self.first, self.next);
-        FinishedBlock {
-            first,
-            next: self.next,
-            contents: open.finish(&self.meters),
-            window_from: self.window_from,
+        let block = FinishedBlock {
             leader_epoch: mem::replace(&mut self.leader_epoch, -1),
-            rules: self.rules,
             occurrences: mem::take(&mut self.occurrences),
-            loss: String::new(),
-        }
+            ..FinishedBlock::empty(first, self.next, self.window_from, self.rules, String::new())
+        };
+        ClosedBlock { block, counted: Some((open, Arc::clone(&self.meters))) }
+    }
+}
+
+/// A block that nothing is added to any more, and whose rows are still to be made: work for another
+/// thread than the one that counts.
+pub struct ClosedBlock {
+    /// Without its contents.
+    block: FinishedBlock,
+    /// `None` where it holds nothing.
+    counted: Option<(OpenBlock, Arc<[MeterName]>)>,
+}
+
+impl ClosedBlock {
+    /// Makes the rows, one for each count, and sorts them.
+    pub fn finish(self) -> FinishedBlock {
+        let contents = self.counted.map(|(open, meters)| open.finish(&meters)).unwrap_or_default();
+        FinishedBlock { contents: Arc::new(contents), ..self.block }
     }
 }
 

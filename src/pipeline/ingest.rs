@@ -13,7 +13,7 @@ use super::waiting::WaitingLanes;
 use crate::clock::Clock;
 use crate::decode::InvalidRules;
 use crate::dedup::{Cache, CacheFull};
-use crate::flush::TenureEnded;
+use crate::flush::{Inserts, TenureEnded};
 use crate::source::{DeadLetters, KafkaError, LETTER_BYTES};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Readiness, ReadinessCheck, vital, vital_task};
@@ -115,11 +115,12 @@ pub async fn ingest(
     })?;
     tell_memory(&settings);
     let garbage = tokio::spawn(vital_task(collect_garbage(store.clone(), shutdown.clone())));
+    let inserts = Arc::new(Inserts::new(store));
     let mut threads = Vec::new();
     for number in 0..settings.consumers.max(1) {
         let session = Session {
             settings: Arc::clone(&settings),
-            store: store.clone(),
+            inserts: Arc::clone(&inserts),
             letters: letters.clone(),
             cache: cache.clone(),
             clock: clock.clone(),

@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep_until};
 use super::put_off::{MOST_TRIES, PutOff};
 use super::rebuild::known_rules;
 use super::recount::{Log, RecountError, Recounted, Recounter};
-use super::{IngestError, metrics};
+use super::{ClosedBlock, IngestError, metrics};
 use crate::aggregate::LedgerRow;
 use crate::clock::{self, Clock};
 use crate::dedup::{Cache, CacheFull, Frame, Journal};
 use crate::event::{Lane, Record, Rules};
 use crate::flush::{FinishedBlock, Publisher, TenureEnded};
-use crate::source::{self, DeadLetters, Fence, PartitionReader, Watermarks};
+use crate::source::{self, CommitError, DeadLetters, Fence, PartitionReader, Watermarks};
 use crate::store::{RecountRequest, RecountState, Store};
 use crate::telemetry::vital_task;
 
@@ -66,7 +66,7 @@ pub struct Recounts {
 
 impl LaneTask {
     /// Publishes what comes until the sender is gone or the tenure is over, and rolls up in between.
-    pub async fn run(mut self, mut blocks: mpsc::Receiver<FinishedBlock>, events: mpsc::Sender<LaneEvent>) {
+    pub async fn run(mut self, mut blocks: mpsc::Receiver<ClosedBlock>, events: mpsc::Sender<LaneEvent>) {
         let (slot, tenure) = (self.slot, self.publisher.tenure().id);
         let event = match vital_task(self.publish_all(&mut blocks, &events)).await {
             Ok(TaskEnd::Released) => return,
@@ -82,7 +82,7 @@ impl LaneTask {
 
     async fn publish_all(
         &mut self,
-        blocks: &mut mpsc::Receiver<FinishedBlock>,
+        blocks: &mut mpsc::Receiver<ClosedBlock>,
         events: &mpsc::Sender<LaneEvent>,
     ) -> Result<TaskEnd, TenureEnded> {
         for block in std::mem::take(&mut self.first) {
@@ -93,6 +93,7 @@ impl LaneTask {
             tokio::select! {
                 block = blocks.recv() => {
                     let Some(block) = block else { return Ok(TaskEnd::Released) };
+                    let block = self.finish(block).await?;
                     self.publish(block).await?;
                     let published = LaneEvent::Published { slot: self.slot, tenure: self.publisher.tenure().id };
                     if events.send(published).await.is_err() {
@@ -113,6 +114,14 @@ impl LaneTask {
                 }
             }
         }
+    }
+
+    /// Makes the block's rows beside the runtime's own threads: there may be a million.
+    async fn finish(&self, block: ClosedBlock) -> Result<FinishedBlock, TenureEnded> {
+        tokio::task::spawn_blocking(move || block.finish()).await.map_err(|error| TenureEnded {
+            lane: self.publisher.tenure().lane.to_string(),
+            cause: CommitError::Refused(error.to_string()),
+        })
     }
 
     /// Counts a past range again and publishes it; `true` where the window must be made anew.

@@ -10,7 +10,7 @@ use super::{IngestError, LaneCounter, Settings};
 use crate::clock::Clock;
 use crate::dedup::Expected;
 use crate::event::Lane;
-use crate::flush::Publisher;
+use crate::flush::{Inserts, Publisher};
 use crate::source::{Client, Committed, DeadLetters, Fence, KafkaError, TopicDescription};
 use crate::store::{RecountRequest, Store};
 
@@ -19,7 +19,7 @@ pub struct Grounds<'a> {
     pub settings: &'a Settings,
     pub client: &'a Client,
     pub fence: &'a Arc<Fence>,
-    pub store: &'a Store,
+    pub inserts: &'a Arc<Inserts<Store>>,
     pub letters: &'a DeadLetters,
     /// The windows of all lanes that are begun with them.
     pub expected: &'a Expected,
@@ -51,7 +51,7 @@ impl Grounds<'_> {
             .ok_or_else(|| IngestError::UnknownTopic { topic: lane.topic.to_string() })?;
         let (committed, log_start, log_end) = self.look(&lane).await?;
         let beginner = Beginner {
-            store: self.store,
+            store: self.inserts.store(),
             expected: self.expected,
             group: &self.settings.kafka.group,
             rules,
@@ -62,7 +62,7 @@ impl Grounds<'_> {
         let (lane, taken) = (&state.lane, &begun.taken);
         self.fence.hold(&taken.tenure);
         let publisher: LanePublisher = Publisher::new(
-            self.store.clone(),
+            Arc::clone(self.inserts),
             Arc::clone(self.fence),
             self.letters.clone(),
             &self.settings.kafka.group,
@@ -86,7 +86,7 @@ impl Grounds<'_> {
                 kafka: self.settings.kafka.clone(),
                 watermarks: self.client.watermarks(),
                 rules: rules.clone(),
-                store: self.store.clone(),
+                store: self.inserts.store().clone(),
                 cache: self.expected.cache().clone(),
                 put_off: PutOff::default(),
             },

@@ -237,7 +237,7 @@ impl<L: Log> Recounter<'_, L> {
             return Err(IngestError::from(full).into());
         }
         counter.reach(next).map_err(IngestError::from)?;
-        let block = counter.finish();
+        let block = counter.close().finish();
         let claims = block.occurrences.iter().map(|at| (at.key, (at.offset, at.content))).collect();
         Ok((block, claims))
     }

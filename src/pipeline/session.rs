@@ -13,18 +13,19 @@ use super::lanes::{Grounds, ReadyLane};
 use super::pace::Pace;
 use super::waiting::WaitingLanes;
 use super::watch::{self, HeldLanes};
-use super::{IngestError, LaneCounter, Settings, metrics};
+use super::{ClosedBlock, IngestError, LaneCounter, Settings, metrics};
 use crate::clock::{Clock, instant};
-use crate::dedup::{Cache, Expected};
+use crate::dedup::Cache;
 use crate::event::{Lane, Record};
-use crate::flush::FinishedBlock;
+use crate::flush::Inserts;
 use crate::source::{Batch, Client, DeadLetters, Fence, Item, Rebalance, TopicDescription};
 use crate::store::{RecountRequest, Store};
 
 /// One membership in the group, from joining to leaving, on a thread of its own.
 pub struct Session {
     pub settings: Arc<Settings>,
-    pub store: Store,
+    /// Of all sessions of the process.
+    pub inserts: Arc<Inserts<Store>>,
     pub letters: DeadLetters,
     pub cache: Cache,
     pub clock: Clock,
@@ -47,7 +48,7 @@ pub enum SessionEnd {
 struct Slot {
     counter: LaneCounter,
     tenure: u128,
-    blocks: mpsc::Sender<FinishedBlock>,
+    blocks: mpsc::Sender<ClosedBlock>,
     task: JoinHandle<()>,
     recounts: mpsc::Sender<RecountRequest>,
     /// Since when a block has been under way.
@@ -106,7 +107,7 @@ impl Session {
         let _end_watch = ended.clone().drop_guard();
         self.runtime.spawn(crate::telemetry::vital_task(watch::watch(
             client.watermarks(),
-            self.store.clone(),
+            self.inserts.store().clone(),
             Arc::clone(&held),
             self.clock.clone(),
             self.settings.flush_interval,
@@ -154,7 +155,7 @@ impl Running<'_> {
         for slot in self.slots.iter_mut().flatten() {
             slot.counter.give_back();
         }
-        self.finish_due();
+        self.close_due();
         self.show_health();
         if self.has_room() {
             let (batch, rebalances) = self.client.poll(POLL_TIMEOUT, POLL_RECORDS, POLL_BYTES);
@@ -190,17 +191,17 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Hands finished blocks to their lanes' tasks.
-    fn finish_due(&mut self) {
+    /// Hands blocks that are due to their lanes' tasks; with them those that are half due, so that
+    /// lanes keep in step and ClickHouse gets their rows together.
+    fn close_due(&mut self) {
         let (interval, room) = (self.session.settings.flush_interval, self.block_room());
-        for slot in self.slots.iter_mut().flatten() {
-            if slot.publishing.is_some() || !slot.counter.has_news() {
-                continue;
-            }
-            let is_due = slot.opened.elapsed() >= interval || slot.counter.bytes() >= room;
-            if is_due {
-                slot.finish();
-            }
+        let is_due = |slot: &Slot, interval| {
+            let is_ready = slot.publishing.is_none() && slot.counter.has_news();
+            is_ready && (slot.opened.elapsed() >= interval || slot.counter.bytes() >= room)
+        };
+        if self.slots.iter().flatten().any(|slot| is_due(slot, interval)) {
+            let due = self.slots.iter_mut().flatten().filter(|slot| is_due(slot, interval / 2));
+            due.for_each(Slot::close);
         }
     }
 
@@ -315,7 +316,7 @@ impl Running<'_> {
 
     fn assign(&mut self, lanes: Vec<(String, i32)>) -> Result<(), IngestError> {
         let mut offsets = Vec::with_capacity(lanes.len());
-        let (waiting, lanes): (Vec<_>, Vec<_>) =
+        let (waiting, lanes): (Vec<_>, _) =
             lanes.into_iter().partition(|lane| self.session.waiting.holds(lane));
         tracing::info!(lanes = lanes.len(), waiting = waiting.len(), "assigned");
         if !lanes.is_empty() {
@@ -355,7 +356,15 @@ impl Running<'_> {
         for slot in self.slots.iter_mut().flatten() {
             while slot.counter.give_back() {}
         }
-        let grounds = self.grounds(&expected);
+        let grounds = Grounds {
+            settings: &self.session.settings,
+            client: &self.client,
+            fence: &self.fence,
+            inserts: &self.session.inserts,
+            letters: &self.session.letters,
+            expected: &expected,
+            clock: &self.session.clock,
+        };
         let begin = async |(index, (topic, partition)): (usize, &(String, i32))| {
             let description = described.iter().find(|described| described.name == *topic);
             let description =
@@ -369,18 +378,6 @@ impl Running<'_> {
         let all = stream::iter(lanes.iter().enumerate().map(begin)).buffered(BEGUN_AT_ONCE).try_collect();
         let shutdown = &self.session.shutdown;
         self.session.runtime.block_on(shutdown.run_until_cancelled(all)).unwrap_or(Err(IngestError::Stopping))
-    }
-
-    fn grounds<'a>(&'a self, expected: &'a Expected) -> Grounds<'a> {
-        Grounds {
-            settings: &self.session.settings,
-            client: &self.client,
-            fence: &self.fence,
-            store: &self.session.store,
-            letters: &self.session.letters,
-            expected,
-            clock: &self.session.clock,
-        }
     }
 
     fn open(&mut self, begun: ReadyLane) {
@@ -444,7 +441,7 @@ impl Running<'_> {
             let mut is_done = true;
             for slot in self.slots.iter_mut().flatten() {
                 if slot.publishing.is_none() && slot.counter.has_news() {
-                    slot.finish();
+                    slot.close();
                 }
                 is_done &= slot.publishing.is_none();
             }
@@ -481,13 +478,13 @@ impl Slot {
     }
 
     /// The task takes one block at a time, so there is room.
-    fn finish(&mut self) {
+    fn close(&mut self) {
         let lane = self.counter.lane();
         self.pace.reach(self.counter.next(), instant());
         let window = self.counter.window();
         metrics::window(lane, window, self.pace.hours(window.width()));
         // Where the task has ended it has said why, and the session ends with it.
-        let _ = self.blocks.try_send(self.counter.finish());
+        let _ = self.blocks.try_send(self.counter.close());
         self.publishing = Some(instant());
     }
 }

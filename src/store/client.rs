@@ -93,12 +93,10 @@ impl Store {
     pub(super) async fn insert<'r, T: Row + RowWrite>(
         &self,
         table: &str,
-        rows: impl ExactSizeIterator<Item = T::Value<'r>>,
+        mut rows: impl Iterator<Item = T::Value<'r>>,
         action: impl Fn() -> String,
     ) -> Result<(), StoreError> {
-        if rows.len() == 0 {
-            return Ok(());
-        }
+        let Some(first) = rows.next() else { return Ok(()) };
         within(INSERT_TIMEOUT, action, async {
             let mut insert = self.client.insert::<T>(table).await?;
             for (name, value) in INSERT_SETTINGS {
@@ -107,6 +105,7 @@ impl Store {
             for (name, value) in self.layout.insert_settings() {
                 insert = insert.with_setting(name, value);
             }
+            insert.write(&first).await?;
             for row in rows {
                 insert.write(&row).await?;
             }

@@ -55,26 +55,68 @@ struct SumRecord {
     maxima: u128,
 }
 
+/// A block that is to be inserted.
+#[derive(Clone, Copy, Debug)]
+pub struct NewBlock<'a> {
+    pub row: &'a LedgerRow,
+    pub counts: &'a [CountRow],
+    pub services: &'a [ServiceRow],
+}
+
+/// A block's rows and the partition that they go to.
+type Placed<'a> = [(NewBlock<'a>, Partition)];
+
+fn counts<'a>(blocks: &'a Placed<'a>) -> Box<dyn Iterator<Item = CountRecord<'a>> + Send + 'a> {
+    Box::new(blocks.iter().flat_map(|(block, partition)| {
+        block.counts.iter().map(|count| CountRecord::new(block.row.block, *partition, count))
+    }))
+}
+
+fn services<'a>(blocks: &'a Placed<'a>) -> Box<dyn Iterator<Item = ServiceRecord<'a>> + Send + 'a> {
+    Box::new(blocks.iter().flat_map(|(block, partition)| {
+        block.services.iter().map(|change| ServiceRecord::new(block.row.block, *partition, change))
+    }))
+}
+
+/// For what is said of them.
+fn names(blocks: &[NewBlock<'_>]) -> String {
+    let name = |NewBlock { row, .. }: &NewBlock<'_>| format!("block {} of {}", row.block, row.lane);
+    blocks.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
 impl Store {
-    /// Inserts a block's rows, then its ledger row as *prepared*. An error of any kind, a dropped
-    /// future too: the block may be there in part, and its id is never used again.
+    /// Inserts the blocks' rows, of all of them together, then their ledger rows as *prepared*. An error
+    /// of any kind, a dropped future too: each of them may be there in part, and no id of theirs is
+    /// ever used again.
+    pub async fn insert_blocks(&self, blocks: &[NewBlock<'_>]) -> Result<(), StoreError> {
+        let mut placed = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            placed.push((*block, self.partition(block.row.level).await?));
+        }
+        let names = names(blocks);
+        tokio::try_join!(
+            self.insert::<CountRecord<'_>>("counts", counts(&placed), || format!("insert counts of {names}")),
+            self.insert::<ServiceRecord<'_>>("service_changes", services(&placed), || {
+                format!("insert service changes of {names}")
+            }),
+        )?;
+        let rows = placed.iter().map(|(block, partition)| LedgerRecord::new(block.row, *partition));
+        let rows: Vec<_> = rows.collect();
+        self.insert::<LedgerRecord>("prepared", rows.into_iter(), || format!("prepare {names}")).await?;
+        for (block, partition) in &placed {
+            self.check_open(*partition, block.row).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for one block.
     pub async fn insert_block(
         &self,
         row: &LedgerRow,
         counts: &[CountRow],
         services: &[ServiceRow],
     ) -> Result<(), StoreError> {
-        let partition = self.partition(row.level).await?;
-        let what =
-            |part: &'static str| move || format!("insert {part} of block {} of {}", row.block, row.lane);
-        let counts = counts.iter().map(|count| CountRecord::new(row.block, partition, count));
-        let services = services.iter().map(|service| ServiceRecord::new(row.block, partition, service));
-        tokio::try_join!(
-            self.insert::<CountRecord<'_>>("counts", counts, what("counts")),
-            self.insert::<ServiceRecord<'_>>("service_changes", services, what("service changes")),
-        )?;
-        self.prepare(row, partition).await?;
-        self.check_open(partition, row).await
+        self.insert_blocks(&[NewBlock { row, counts, services }]).await
     }
 
     /// Inserts under `row.block` what the covered blocks hold together: sums, maxima, the service

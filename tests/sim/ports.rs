@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use odometer::aggregate::{BlockId, CountRow, LedgerRow, ServiceRow};
+use odometer::aggregate::{BlockId, LedgerRow};
 use odometer::event::{DeadLetter, Lane, Rules, RulesHash};
 use odometer::flush::{Commits, Letters, Stores};
 use odometer::source::{CommitError, Tenure};
-use odometer::store::History;
+use odometer::store::{History, NewBlock};
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
 use super::group::{Phase, Place};
-use super::world::{Answer, Request, World, identify_letters};
+use super::world::{Answer, Block, Request, World, identify_letters};
 
 /// A process's way to the database.
 #[derive(Clone)]
@@ -34,14 +34,13 @@ impl SimStore {
 impl Stores for SimStore {
     type Error = String;
 
-    async fn insert_block(
-        &self,
-        row: &LedgerRow,
-        counts: &[CountRow],
-        services: &[ServiceRow],
-    ) -> Result<(), String> {
-        let (row, counts, services) = (Box::new(row.clone()), counts.to_vec(), services.to_vec());
-        self.call(Request::InsertBlock { row, counts, services }).await.map(drop)
+    async fn insert_blocks(&self, blocks: &[NewBlock<'_>]) -> Result<(), String> {
+        let blocks = blocks.iter().map(|NewBlock { row, counts, services }| Block {
+            row: (*row).clone(),
+            counts: counts.to_vec(),
+            services: services.to_vec(),
+        });
+        self.call(Request::InsertBlocks(blocks.collect())).await.map(drop)
     }
 
     async fn insert_roll(&self, row: &LedgerRow, covered: &[LedgerRow]) -> Result<u128, String> {

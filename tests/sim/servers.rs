@@ -1,11 +1,11 @@
 //! What becomes of a request: done and answered, or one of the ways in which that fails.
 
-use odometer::aggregate::{CountRow, LedgerRow, ServiceRow};
+use odometer::aggregate::LedgerRow;
 use odometer::source::Committed;
 
 use super::fault::Fault;
 use super::group::CommitRefusal;
-use super::world::{Answer, Request, State};
+use super::world::{Answer, Block, Request, State};
 
 /// The request goes on by one step: it is served, it fails, or, where nobody waits any more, it
 /// arrives late or never.
@@ -46,7 +46,7 @@ fn time_out(state: &mut State, id: u64) {
 
 fn fail(state: &mut State, id: u64, request: Request) {
     match &request {
-        Request::InsertBlock { .. } | Request::InsertRoll { .. } => match state.chance.below(4) {
+        Request::InsertBlocks(_) | Request::InsertRoll { .. } => match state.chance.below(4) {
             0 => refuse(state, id, Fault::InsertRefused),
             1 => {
                 insert(state, &request, true);
@@ -102,7 +102,7 @@ fn fail(state: &mut State, id: u64, request: Request) {
 /// Nobody waits for the answer any more.
 fn arrive_late(state: &mut State, request: Request) {
     match &request {
-        Request::InsertBlock { .. } | Request::InsertRoll { .. } => match state.chance.below(4) {
+        Request::InsertBlocks(_) | Request::InsertRoll { .. } => match state.chance.below(4) {
             0 => {
                 insert(state, &request, true);
                 state.note(Fault::InsertLateInPart);
@@ -142,7 +142,7 @@ fn arrive_late(state: &mut State, request: Request) {
 
 fn serve(state: &mut State, request: &Request) -> Answer {
     match request {
-        Request::InsertBlock { .. } | Request::InsertRoll { .. } => insert(state, request, false),
+        Request::InsertBlocks(_) | Request::InsertRoll { .. } => insert(state, request, false),
         Request::Claim(owner) => {
             state.database.claim(owner);
             Answer::Done
@@ -219,17 +219,17 @@ fn serve(state: &mut State, request: &Request) -> Answer {
     }
 }
 
-/// Rows first, then the prepared row; a torn insert ends somewhere before that.
+/// Rows first, of all blocks together, then the prepared rows; a torn insert ends somewhere before that.
 fn insert(state: &mut State, request: &Request, is_torn: bool) -> Answer {
     match request {
-        Request::InsertBlock { row, counts, services } => {
-            store(state, row, counts, services, is_torn);
+        Request::InsertBlocks(blocks) => {
+            store(state, blocks, is_torn);
             Answer::Done
         }
         Request::InsertRoll { row, covered } => match state.database.fold(covered) {
             Ok((counts, services, quantity)) => {
                 let row = LedgerRow { quantity, ..(**row).clone() };
-                store(state, &row, &counts, &services, is_torn);
+                store(state, &[Block { row, counts, services }], is_torn);
                 Answer::Quantity(quantity)
             }
             Err(cause) => Answer::Refused(cause),
@@ -238,15 +238,25 @@ fn insert(state: &mut State, request: &Request, is_torn: bool) -> Answer {
     }
 }
 
-fn store(state: &mut State, row: &LedgerRow, counts: &[CountRow], services: &[ServiceRow], is_torn: bool) {
-    if is_torn {
-        let some = state.chance.below(counts.len() + 1);
-        state.database.insert_counts(row.block, &counts[..some]);
-        let some = state.chance.below(services.len() + 1);
-        state.database.insert_services(row.block, &services[..some]);
-        return;
+fn store(state: &mut State, blocks: &[Block], is_torn: bool) {
+    // Prepared rows are torn only between blocks, and all rows are there by then.
+    let prepared = match is_torn {
+        true if state.chance.one_in(2) => Some(state.chance.below(blocks.len())),
+        true => None,
+        false => Some(blocks.len()),
+    };
+    for Block { row, counts, services } in blocks {
+        let (counts, services) = match prepared {
+            Some(_) => (&counts[..], &services[..]),
+            None => (
+                &counts[..state.chance.below(counts.len() + 1)],
+                &services[..state.chance.below(services.len() + 1)],
+            ),
+        };
+        state.database.insert_counts(row.block, counts);
+        state.database.insert_services(row.block, services);
     }
-    state.database.insert_counts(row.block, counts);
-    state.database.insert_services(row.block, services);
-    state.database.prepare(row);
+    for block in &blocks[..prepared.unwrap_or(0)] {
+        state.database.prepare(&block.row);
+    }
 }

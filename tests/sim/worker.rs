@@ -9,7 +9,7 @@ use std::time::Duration;
 use odometer::aggregate::BlockKind;
 use odometer::dedup::{Cache, CacheFull, CacheSettings, Moves};
 use odometer::event::{Lane, Rules};
-use odometer::flush::{FinishedBlock, Publisher};
+use odometer::flush::{FinishedBlock, Inserts, Publisher};
 use odometer::pipeline::{Beginner, Begun, IngestError, LaneCounter, LaneState};
 use odometer::source::Start;
 use tokio::sync::mpsc;
@@ -70,6 +70,8 @@ struct Session {
     variants: Vec<Variant>,
     cache: Cache,
     start: Start,
+    /// Of all sessions of the process.
+    inserts: Arc<Inserts<SimStore>>,
     fence: Arc<SimFence>,
     slots: BTreeMap<Place, Slot>,
     events: mpsc::Receiver<LaneEvent>,
@@ -91,6 +93,7 @@ pub async fn run(world: World, process: u64, start: Start) {
     while !matches!(world.call(Request::StoreRules(rules.clone())).await, Answer::Done) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    let inserts = Arc::new(Inserts::new(SimStore { world: world.clone() }));
     while !world.lock().processes[&process].is_stopping {
         let (event_sender, events) = mpsc::channel(QUEUE);
         let session = Session {
@@ -99,6 +102,7 @@ pub async fn run(world: World, process: u64, start: Start) {
             variants: variants.clone(),
             cache: cache.clone(),
             start,
+            inserts: Arc::clone(&inserts),
             fence: Arc::new(SimFence::new(&world, process)),
             slots: BTreeMap::new(),
             events,
@@ -327,23 +331,27 @@ impl Session {
             let partitions = state.topics[topic].partitions.len() as i32;
             (state.chance.id(), self.variants[topic].rules(), partitions)
         };
-        let store = SimStore { world: self.world.clone() };
         let expected = self.cache.expect(1);
-        let beginner =
-            Beginner { store: &store, expected: &expected, group: GROUP, rules: &rules, start: self.start };
+        let beginner = Beginner {
+            store: self.inserts.store(),
+            expected: &expected,
+            group: GROUP,
+            rules: &rules,
+            start: self.start,
+        };
         let state = LaneState { lane: lane.clone(), partitions, committed, log_start, log_end };
         let begun = beginner.begin(&state, tenure_id).await.map_err(|error| self.end_for(place, &error))?;
         let read_from = begun.read_from;
-        self.open(place, lane, begun, rules, store);
+        self.open(place, lane, begun, rules);
         Ok(read_from)
     }
 
-    fn open(&mut self, place: Place, lane: Lane, begun: Begun, rules: Rules, store: SimStore) {
+    fn open(&mut self, place: Place, lane: Lane, begun: Begun, rules: Rules) {
         let Begun { taken, counter, first, journal, .. } = begun;
         self.fence.hold(&taken.tenure);
         let letters = SimLetters { world: self.world.clone(), lane: lane.clone() };
         let fence = FenceHandle(Arc::clone(&self.fence));
-        let publisher = Publisher::new(store.clone(), fence, letters, GROUP, &taken);
+        let publisher = Publisher::new(Arc::clone(&self.inserts), fence, letters, GROUP, &taken);
         let (commands, receiver) = mpsc::channel(QUEUE);
         let variant = {
             let mut state = self.world.lock();
@@ -367,7 +375,7 @@ impl Session {
             width: i64::try_from(rules.dedup_window).expect("a small window"),
             rules,
             variant,
-            store,
+            store: self.inserts.store().clone(),
             cache: self.cache.clone(),
         };
         let id = self.world.spawn(self.process, task.run(first, receiver, self.event_sender.clone()));
@@ -472,7 +480,7 @@ impl Slot {
     }
 
     fn finish(&mut self) -> FinishedBlock {
-        self.counter.finish()
+        self.counter.close().finish()
     }
 
     fn taken_of(&mut self, block: &FinishedBlock) -> Vec<(i64, Arc<Written>)> {

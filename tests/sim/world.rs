@@ -144,9 +144,17 @@ pub struct Pending {
     pub is_done: bool,
 }
 
+/// A block on its way into the database.
+#[derive(Clone, Debug)]
+pub struct Block {
+    pub row: LedgerRow,
+    pub counts: Vec<CountRow>,
+    pub services: Vec<ServiceRow>,
+}
+
 #[derive(Clone, Debug)]
 pub enum Request {
-    InsertBlock { row: Box<LedgerRow>, counts: Vec<CountRow>, services: Vec<ServiceRow> },
+    InsertBlocks(Vec<Block>),
     InsertRoll { row: Box<LedgerRow>, covered: Vec<LedgerRow> },
     Claim(Tenure),
     Publish { block: BlockId, owner: Tenure },

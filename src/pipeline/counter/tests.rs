@@ -94,7 +94,7 @@ proptest! {
         for (record, leader_epoch) in &records {
             one_by_one.take(record, *leader_epoch).unwrap();
         }
-        let (expected, block) = (one_by_one.finish(), together.finish());
+        let (expected, block) = (one_by_one.close().finish(), together.close().finish());
         prop_assert_eq!(format!("{:?}", block.contents), format!("{:?}", expected.contents));
         prop_assert_eq!(block.occurrences, expected.occurrences);
         prop_assert_eq!((block.first, block.next, block.leader_epoch), (0, records.len() as i64, 7));
