@@ -3,7 +3,8 @@
 //! Invariants:
 //! - A `Handle` outlives every queue and batch made from it: both hold an `Arc` of it, and a message
 //!   is never handed out but by reference to its batch.
-//! - A message's bytes live as long as the message; [`Message`] lends them no longer than itself.
+//! - A message's bytes live as long as the message; [`Message`] lends them no longer than itself. That
+//!   holds for its headers too, whose place `headers.c` knows from librdkafka's private headers.
 //! - The rebalance callback runs only on the thread that polls or closes; it only appends to the
 //!   mutex-guarded list in [`Shared`], or answers with an unassign while the client closes.
 
