@@ -180,9 +180,22 @@ impl FoundFields {
         self.slots.resize(tree.nodes.len(), Slot::Empty);
         self.slots.fill(Slot::Empty);
         self.copies.clear();
-        if self.copies.capacity() > MOST_KEPT_COPIES {
-            self.copies = String::new();
+        self.trim();
+    }
+
+    /// Gives the memory of long copies back, if there were any: what was found can't be read any more.
+    pub fn trim(&mut self) {
+        for buffer in [&mut self.copies, &mut self.key] {
+            if buffer.capacity() > MOST_KEPT_COPIES {
+                *buffer = String::new();
+            }
         }
+    }
+
+    /// Bytes of the buffers.
+    #[cfg(test)]
+    pub fn kept_bytes(&self) -> usize {
+        self.copies.capacity() + self.key.capacity()
     }
 
     /// Reads an event that is one JSON object. `watch` is told of every value on the way.

@@ -11,6 +11,8 @@ use crate::event::{Ignored, Reason};
 /// Slots of fields that are kept while an array is read to its end, some 24 bytes each. Elements
 /// beyond are read again.
 const MOST_KEPT_SLOTS: usize = 16 << 10;
+/// Elements of an array whose room is kept for the next one.
+const MOST_KEPT_ELEMENTS: usize = 4 << 10;
 
 /// Reads the events of records; its buffers are used again.
 #[derive(Debug)]
@@ -65,7 +67,10 @@ impl Events {
                 let found = read(&mut self.shapes, &mut self.fields, tree, value, text);
                 one(0, Raw::Whole, found);
             }
-            Some(b'[') => self.each_element(tree, value, scanner, one),
+            Some(b'[') => {
+                self.each_element(tree, value, scanner, one);
+                self.trim();
+            }
             _ => one(0, Raw::Whole, Err(malformed("neither a JSON object nor an array of them"))),
         }
     }
@@ -96,6 +101,15 @@ impl Events {
             let index = u32::try_from(at).expect("a record has fewer than 2^32 bytes");
             one(index, Raw::Slice(raw), found);
         }
+    }
+
+    /// What an array needed beyond what most do is given back.
+    fn trim(&mut self) {
+        // The element at which a broken one ended may have copies too.
+        let touched = self.elements.len() + 1;
+        self.kept.iter_mut().take(touched).for_each(FoundFields::trim);
+        self.elements.clear();
+        self.elements.shrink_to(MOST_KEPT_ELEMENTS);
     }
 
     /// Finds the elements of an array, and the fields of those that have a known shape.
@@ -144,4 +158,34 @@ fn without_trailing_space(text: &[u8]) -> usize {
 
 fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Decoded<'static> {
     Decoded::Rejected { reason: Reason::Malformed, detail: detail.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_leaves_little_behind() {
+        let mut tree = Tree::default();
+        tree.want("id");
+        let mut events = Events::new(Shapes::default());
+        let mut read = |value: &[u8]| {
+            let mut found = 0;
+            events.each(&tree, Some(value), |_, _, event| found += usize::from(event.is_ok()));
+            let kept = events.kept.iter().map(FoundFields::kept_bytes).sum::<usize>();
+            (found, kept, events.elements.capacity())
+        };
+        for known in (0..200).rev() {
+            let short = r#"{"id":"x"},"#.repeat(known);
+            // Escaped, so that it is copied.
+            let long = format!(r#"{{"id":"\n{}"}}"#, "x".repeat(100_000));
+            assert_eq!(read(format!("[{short}{long}]").as_bytes()).0, known + 1);
+            let (found, kept, _) = read(format!("[{short}{long},").as_bytes());
+            assert_eq!(found, 0, "it is broken");
+            assert!(kept < 200_000, "{kept}");
+        }
+        let (found, _, elements) = read(format!("[{}0]", "0,".repeat(100_000)).as_bytes());
+        assert_eq!(found, 0);
+        assert!(elements <= MOST_KEPT_ELEMENTS, "{elements}");
+    }
 }

@@ -165,6 +165,36 @@ fn an_event_alone_ends_as_it_did_in_its_record() {
     }
 }
 
+/// What was the same for long is passed over as constant: alone, and in arrays, where each event begins
+/// elsewhere. Any byte may be another then.
+#[test]
+fn constants_that_break_are_read_as_if_nothing_was_learned() {
+    let rules = rules(Format::Cloudevents);
+    let event = |id: usize| {
+        format!(
+            r#"{{"specversion":"1.0","id":"id-{id}","source":"/s","type":"api.request","subject":"acme","time":"2026-11-23T18:00:00Z","data":{{"region":"us","quantity":12,"other":[1]}}}}"#
+        )
+    };
+    let mut learned = decoder(&rules);
+    for id in 0..200 {
+        outcomes(&mut learned, &Sample::new(event(id)));
+        outcomes(&mut learned, &Sample::new(format!("[{},{}]", event(id), event(id + 1))));
+    }
+    let good = event(7);
+    for at in 0..good.len() {
+        for byte in *b"\"\\0x}],: \xff" {
+            let mut broken = good.clone().into_bytes();
+            broken[at] = byte;
+            let array = [b"[", good.as_bytes(), b",", &broken, b",", good.as_bytes(), b"]"].concat();
+            for value in [broken, array] {
+                let sample = Sample::new(value);
+                let expected = outcomes(&mut decoder(&rules), &sample);
+                assert_eq!(outcomes(&mut learned, &sample), expected, "{byte:#x} at {at}");
+            }
+        }
+    }
+}
+
 /// What a dead letter says is written by us: nothing of the record is in it.
 #[test]
 fn no_detail_quotes_the_record() {

@@ -29,6 +29,12 @@ impl Family {
         self.known.get(self.latest).map_or(0, Shape::holes)
     }
 
+    #[cfg(test)]
+    pub fn is_compared(&self) -> bool {
+        let alike = |one: &Shape| self.known.iter().map(|other| one.steps_alike(other)).collect::<Vec<_>>();
+        self.known.len() > 1 && self.common == self.known.iter().map(alike).collect::<Vec<_>>()
+    }
+
     /// Where the text ends that starts here, if it has a known shape. One that left a shape can only have
     /// another that begins with the same steps, and goes on from there: each value is read once. One
     /// that holds no JSON there has none, whatever others begin with.
@@ -60,14 +66,26 @@ impl Family {
         let is_one_more = self.known.len() < most;
         if is_one_more {
             self.known.push(shape);
-        } else if let Some(rarest) = self.known.iter_mut().min_by_key(|known| known.hits) {
-            *rarest = shape;
+            self.compare(self.known.len() - 1);
+        } else if let Some(rarest) = (0..self.known.len()).min_by_key(|at| self.known[*at].hits) {
+            self.known[rarest] = shape;
+            self.compare(rarest);
         }
-        let alike = |one: &Shape| self.known.iter().map(|other| one.steps_alike(other)).collect();
-        self.common = self.known.iter().map(alike).collect();
         if self.known.len() < most {
             self.trust.want_lesson();
         }
         is_one_more
+    }
+
+    /// The shape at a position, which is new, with all others.
+    fn compare(&mut self, position: usize) {
+        let alike: Vec<usize> =
+            self.known.iter().map(|other| self.known[position].steps_alike(other)).collect();
+        self.common.resize(self.known.len(), Vec::new());
+        for (row, alike) in self.common.iter_mut().zip(&alike) {
+            row.resize(self.known.len(), 0);
+            row[position] = *alike;
+        }
+        self.common[position] = alike;
     }
 }

@@ -167,6 +167,37 @@ fn what_is_kept_is_bounded() {
         reader.read(format!(r#"{{"id":"x","{}":{{"n":1}}}}"#, "long".repeat(n % 100)).as_bytes());
     }
     assert!(reader.shapes.places.is_bounded(), "{:?}", reader.shapes.places);
+    // Values that are many, or long, fit into no sample.
+    let values: String = (0..250).map(|n| format!(r#""v-{n}":"{}","#, "v".repeat(250))).collect();
+    for event in [format!(r#"{{{values}"id":"x"}}"#), format!(r#"{{"id":"{}"}}"#, "v".repeat(70_000))] {
+        for _ in 0..300 {
+            assert_eq!(reader.read(event.as_bytes()), full(event.as_bytes()));
+        }
+    }
+}
+
+/// What was passed over as constant belongs to the event also where another shape goes on.
+#[test]
+fn constants_are_told_where_an_event_leaves_their_shape() {
+    let mut reader = Reader::new();
+    let event = |last: &str, n: usize| {
+        format!(r#"{{"id":"c","konnect":{{"org_id":"o"}},"data":{{"quantity":5}},"{last}":{n}}}"#)
+    };
+    for n in 0..300 {
+        for event in [event("x", n), event("y", n)] {
+            assert_eq!(reader.read(event.as_bytes()), full(event.as_bytes()));
+        }
+    }
+}
+
+/// The positions of shapes in one another are kept up one by one.
+#[test]
+fn shapes_are_compared_as_they_come() {
+    let mut reader = Reader::new();
+    for n in 0..20_000 {
+        reader.read(format!(r#"{{"id":"x","a{}":1,"b{}":2,"c{n}":3}}"#, n % 3, n % 7).as_bytes());
+    }
+    assert!(reader.shapes.events.is_compared(), "{:?}", reader.shapes.events);
 }
 
 /// A value that was the same long enough to be compared with the runs around it, and is another then.
