@@ -144,7 +144,8 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
             self.check_held()?;
             let id = self.take_block_id();
             let row = LedgerRow { kind, level, ..block.ledger_row(&self.tenure, &self.group, sequence, id) };
-            let inserted = if pause.tries == 0 {
+            // A recount may be long, and holds no live block up.
+            let inserted = if pause.tries == 0 && kind == BlockKind::Live {
                 self.inserts.insert_together(row.clone(), Arc::clone(&block.contents)).await
             } else {
                 self.inserts.insert(&row, &block.contents).await

@@ -2,7 +2,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use super::put_off::{MOST_TRIES, PutOff};
@@ -16,7 +16,7 @@ use crate::event::{Lane, Record, Rules};
 use crate::flush::{FinishedBlock, Publisher, TenureEnded};
 use crate::source::{self, CommitError, DeadLetters, Fence, PartitionReader, Watermarks};
 use crate::store::{RecountRequest, RecountState, Store};
-use crate::telemetry::vital_task;
+use crate::telemetry::{vital, vital_task};
 
 pub type LanePublisher = Publisher<Store, Arc<Fence>, DeadLetters>;
 
@@ -116,9 +116,16 @@ impl LaneTask {
         }
     }
 
-    /// Makes the block's rows beside the runtime's own threads: there may be a million.
+    /// Makes the block's rows beside the runtime's own threads: there may be a million. One block at a
+    /// time, since while it is made both it and its rows are in memory.
     async fn finish(&self, block: ClosedBlock) -> Result<FinishedBlock, TenureEnded> {
-        tokio::task::spawn_blocking(move || block.finish()).await.map_err(|error| TenureEnded {
+        static MAKING: Mutex<()> = Mutex::const_new(());
+        let making = MAKING.lock().await;
+        let finish = move || {
+            let _making = making;
+            vital(|| block.finish())
+        };
+        tokio::task::spawn_blocking(finish).await.map_err(|error| TenureEnded {
             lane: self.publisher.tenure().lane.to_string(),
             cause: CommitError::Refused(error.to_string()),
         })

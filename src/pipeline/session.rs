@@ -157,7 +157,7 @@ impl Running<'_> {
         }
         self.close_due();
         self.show_health();
-        if self.has_room() {
+        if self.has_room()? {
             let (batch, rebalances) = self.client.poll(POLL_TIMEOUT, POLL_RECORDS, POLL_BYTES);
             self.count(&batch)?;
             drop(batch);
@@ -213,8 +213,9 @@ impl Running<'_> {
     }
 
     /// Whether more may be read. Where a block is full and the one before it is still being
-    /// published, the thread waits: it reads less instead of holding more.
-    fn has_room(&mut self) -> bool {
+    /// published, the thread waits: it reads less instead of holding more. After an error nothing may
+    /// be read any more: where the client would go on is not known.
+    fn has_room(&mut self) -> Result<bool, IngestError> {
         let room = self.block_room();
         let is_blocked = self
             .slots
@@ -224,20 +225,20 @@ impl Running<'_> {
         if !is_blocked {
             self.blocked_since = None;
             if self.paused {
-                self.set_paused(false);
+                self.set_paused(false)?;
             }
-            return true;
+            return Ok(true);
         }
         let since = *self.blocked_since.get_or_insert_with(instant);
         if self.paused {
-            return true; // Nothing is fetched; the poll only serves the group.
+            return Ok(true); // Nothing is fetched; the poll only serves the group.
         }
         if since.elapsed() >= BLOCKED_BEFORE_PAUSE {
-            self.set_paused(true);
+            self.set_paused(true)?;
         } else {
             std::thread::sleep(Duration::from_millis(1));
         }
-        false
+        Ok(false)
     }
 
     fn show_health(&self) {
@@ -259,12 +260,11 @@ impl Running<'_> {
         }
     }
 
-    fn set_paused(&mut self, paused: bool) {
+    fn set_paused(&mut self, paused: bool) -> Result<(), IngestError> {
         let lanes: Vec<_> = self.by_partition.keys().cloned().collect();
-        match self.client.pause(&lanes, paused) {
-            Ok(()) => self.paused = paused,
-            Err(error) => tracing::warn!("{error}"),
-        }
+        self.client.pause(&lanes, paused)?;
+        self.paused = paused;
+        Ok(())
     }
 
     fn count(&mut self, batch: &Batch) -> Result<(), IngestError> {
@@ -338,7 +338,7 @@ impl Running<'_> {
             self.client.pause(&waiting, true)?;
         }
         if self.paused {
-            self.set_paused(true);
+            self.set_paused(true)?;
         }
         self.session.checks.assigned();
         self.show_held();

@@ -57,7 +57,11 @@ impl Queue {
                 self.take_one(&mut messages, milliseconds(timeout))
             } else {
                 match self.taking {
-                    Taking::Batches => self.take_many(&mut messages, TAKEN_AT_ONCE.min(limit - before)),
+                    Taking::Batches => {
+                        // About as many as there is room for, by those that have come.
+                        let fitting = (left / ((bytes - left) / before).max(1)).max(1);
+                        self.take_many(&mut messages, TAKEN_AT_ONCE.min(limit - before).min(fitting))
+                    }
                     Taking::OneByOne => self.take_one(&mut messages, 0),
                 }
             };
