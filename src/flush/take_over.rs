@@ -91,8 +91,8 @@ pub async fn take_over<S: Stores>(
                         if !follows_its_tenure(&row, &rows) {
                             tracing::error!(
                                 %lane,
-                                "block {} was committed, but the ledger has nothing that its owner listed \
-                                 before it: it has lost rows; the block's offsets are counted again",
+                                "block {} was committed, but what its owner, or the one before, listed before it is not \
+                                 in the ledger, which may have lost rows; the block's offsets are counted again",
                                 note.block
                             );
                             return Ok(TakeOver { tenure, rows });
@@ -116,11 +116,15 @@ pub async fn take_over<S: Stores>(
     }
 }
 
-/// Whether the ledger has what the block's owner listed before it, if there was anything. An owner tells
-/// of a cut of the log first, in a row without offsets: where a ledger was restored without it, its
-/// next block would hide the cut.
+/// Whether the ledger has what the block's owner listed before it, if there was anything, and what was
+/// listed when it took the lane over. An owner tells of a cut of the log first, in a row without
+/// offsets: where a ledger was restored without it, the next block would hide the cut. Owners whose
+/// token is between may have listed nothing; but who can't know counts again.
 fn follows_its_tenure(block: &LedgerRow, rows: &[LedgerRow]) -> bool {
-    block.sequence == 0 || rows.iter().any(|row| (row.token, row.tenure) == (block.token, block.tenure))
+    if block.sequence > 0 {
+        return rows.iter().any(|row| (row.token, row.tenure) == (block.token, block.tenure));
+    }
+    rows.iter().map(|row| row.token).max().is_none_or(|latest| latest + 1 >= block.token)
 }
 
 /// The live block that the commit names, if it is of this lane. A roll or a recount that is not in

@@ -34,6 +34,11 @@ pub enum Taking {
 /// looked at in time, and enough that the call costs little.
 const TAKEN_AT_ONCE: usize = 64;
 
+/// About as many messages as there is room for, by those that have come; at least one.
+fn fitting(taken: usize, taken_bytes: usize, left: usize) -> usize {
+    left.checked_div(taken_bytes.checked_div(taken).unwrap_or(0)).unwrap_or(left).max(1)
+}
+
 // SAFETY: librdkafka's queues are thread-safe.
 unsafe impl Send for Queue {}
 
@@ -58,8 +63,7 @@ impl Queue {
             } else {
                 match self.taking {
                     Taking::Batches => {
-                        // About as many as there is room for, by those that have come.
-                        let fitting = (left / ((bytes - left) / before).max(1)).max(1);
+                        let fitting = fitting(before, bytes - left, left);
                         self.take_many(&mut messages, TAKEN_AT_ONCE.min(limit - before).min(fitting))
                     }
                     Taking::OneByOne => self.take_one(&mut messages, 0),
