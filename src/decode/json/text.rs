@@ -22,21 +22,21 @@ fn long_end(text: &[u8], mut at: usize) -> usize {
     while let Some(block) = text[at..].first_chunk::<BLOCK>().filter(|block| vector::is_plain(block)) {
         at += block.len();
     }
-    loop {
-        let Some(vector) = vector_at(text, at) else { return last_end(text, at, vector::specials) };
-        match vector::specials(vector) {
-            0 => at += VECTOR,
-            found => return at + found.trailing_zeros() as usize,
-        }
-    }
+    first(text, at, vector::specials)
 }
 
 /// Where the first byte from `at` on is that is no digit, or the text's end.
 #[inline]
-pub(super) fn digits_end(text: &[u8], mut at: usize) -> usize {
+pub(super) fn digits_end(text: &[u8], at: usize) -> usize {
+    first(text, at, vector::no_digits)
+}
+
+/// Where the first byte from `at` on is that is found, or the text's end.
+#[inline(always)]
+fn first(text: &[u8], mut at: usize, find: impl Fn(&[u8; VECTOR]) -> u32) -> usize {
     loop {
-        let Some(vector) = vector_at(text, at) else { return last_end(text, at, vector::no_digits) };
-        match vector::no_digits(vector) {
+        let Some(vector) = vector_at(text, at) else { return last_end(text, at, find) };
+        match find(vector) {
             0 => at += VECTOR,
             found => return at + found.trailing_zeros() as usize,
         }
