@@ -1,8 +1,9 @@
 use std::future::pending;
 
 use super::*;
-use crate::aggregate::{BlockId, BlockKind, Tally};
+use crate::aggregate::BlockId;
 use crate::event::{Lane, Rules, RulesHash};
+use crate::flush::FinishedBlock;
 use crate::source::Tenure;
 use crate::store::History;
 
@@ -67,26 +68,10 @@ impl Stores for Blocks {
 }
 
 fn row(block: u128) -> LedgerRow {
-    LedgerRow {
-        lane: Lane { topic: "events".into(), topic_id: "id".into(), partition: 0 },
-        group: "odometer".into(),
-        token: 1,
-        tenure: 1,
-        sequence: 0,
-        block: BlockId(block),
-        kind: BlockKind::Live,
-        level: 0,
-        first_offset: 0,
-        next_offset: 1,
-        tally: Tally::default(),
-        quantity: 0,
-        times: None,
-        window_from: 0,
-        leader_epoch: -1,
-        digest: 0,
-        rules: RulesHash(0),
-        loss: String::new(),
-    }
+    let lane = Lane { topic: "events".into(), topic_id: "id".into(), partition: 0 };
+    let tenure = Tenure { lane, token: 1, id: 1 };
+    let empty = FinishedBlock::empty(0, 1, 0, RulesHash(0), String::new());
+    empty.ledger_row(&tenure, "odometer", 0, BlockId(block))
 }
 
 /// One lane's task each, which begins after so many milliseconds.
