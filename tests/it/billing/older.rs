@@ -12,7 +12,8 @@ use crate::accounts::world::{TOKEN, World, calls, request, services};
 use crate::servers;
 
 /// Takes back what the migrations after 0004 made, as if they had never run.
-const BACK: [&str; 11] = [
+const BACK: [&str; 12] = [
+    "DROP INDEX organizations_by_age",
     "ALTER TABLE invoices DROP COLUMN issued_entry",
     "DROP INDEX audit_log_of_invoices",
     "DROP TABLE unbilled",
