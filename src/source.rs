@@ -8,6 +8,7 @@ mod client;
 mod dead_letters;
 mod fence;
 mod ffi;
+mod producer;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use client::{Batch, Client, Committed, Item, Rebalance, TopicDescription, Watermarks};
 pub use dead_letters::{DeadLetters, QUEUE_BYTES as LETTER_BYTES};
 pub use fence::{CommitError, Fence, Tenure};
+pub use producer::drain;
 pub use reader::PartitionReader;
 
 /// How to reach Kafka, and what of it.

@@ -9,12 +9,13 @@ use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use tokio_util::sync::CancellationToken;
 
 use super::service::Snapshots;
 use super::usage::Usage;
 use crate::clock::{self, Time};
+use crate::source;
 
 #[cfg(test)]
 mod tests;
@@ -55,7 +56,9 @@ pub struct PublishError {
 
 /// Sends what changed.
 pub struct Publisher {
-    producer: ThreadedProducer<Deliveries>,
+    /// Asked for what it has to tell at every look. The client's own thread for that is busy with
+    /// nothing for the last millisecond of every tenth of a second, and answers wait for it.
+    producer: BaseProducer<Deliveries>,
     topic: String,
     queue: Queue,
 }
@@ -102,6 +105,7 @@ impl Publisher {
     /// Publishes until `shutdown`.
     pub async fn run(mut self, snapshots: Snapshots, shutdown: CancellationToken) {
         loop {
+            source::drain(&self.producer);
             self.queue.collect(snapshots.changes().drain());
             self.send_due(&snapshots, clock::instant());
             metrics::gauge!("odometer_snapshot_pending").set(self.queue.pending.len() as f64);

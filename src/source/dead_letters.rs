@@ -1,27 +1,49 @@
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::future::try_join_all;
 use rdkafka::ClientConfig;
+use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
+use tokio::sync::oneshot;
 
-use super::{KafkaError, Settings};
+use super::{KafkaError, Settings, producer};
 use crate::event::DeadLetter;
+use crate::telemetry::vital_task;
 
 /// Sends rejected events to the dead-letter topic and waits for Kafka to have them.
 #[derive(Clone)]
 pub struct DeadLetters {
-    producer: FutureProducer,
+    producer: Arc<BaseProducer<Deliveries>>,
     topic: String,
 }
 
-/// How long one letter may take; the caller tries again without end.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Tells whoever waits for a letter what became of it.
+struct Deliveries;
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<oneshot::Sender<Result<(), ClientError>>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
+        let result = result.as_ref().map(drop).map_err(|(error, _)| error.clone());
+        // Nobody waits for the letters of a lane that was given up.
+        let _ = waiting.send(result);
+    }
+}
+
+/// What became of letters, tokens to renew and errors are asked for this often.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// A full queue is tried again after this long.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// The producer's own queue; a full one makes the sender wait.
 pub const QUEUE_BYTES: u64 = 32 << 20;
 
 impl DeadLetters {
+    /// Within a runtime, which serves the client for as long as anyone has it.
     pub fn connect(settings: &Settings) -> Result<Self, KafkaError> {
         let mut config = ClientConfig::new();
         config.extend(settings.client_properties());
@@ -32,10 +54,11 @@ impl DeadLetters {
             .set("message.timeout.ms", "20000")
             .set("message.max.bytes", "100000000") // the broker's limit decides, not the client's
             .set("queue.buffering.max.kbytes", (QUEUE_BYTES / 1024).to_string());
-        let producer = config.create().map_err(|error: ClientError| KafkaError {
-            action: "create producer of dead letters".into(),
-            cause: error.to_string(),
-        })?;
+        let producer =
+            config.create_with_context(Deliveries).map(Arc::new).map_err(|error: ClientError| {
+                KafkaError { action: "create producer of dead letters".into(), cause: error.to_string() }
+            })?;
+        tokio::spawn(vital_task(serve(Arc::downgrade(&producer))));
         Ok(Self { producer, topic: settings.dead_letters.clone() })
     }
 
@@ -70,12 +93,31 @@ impl DeadLetters {
         }
     }
 
+    /// It takes no longer than the client's `message.timeout.ms` once the queue has room for it.
     async fn deliver(&self, letter: &DeadLetter, cut: &Cut<'_>, truncated: bool) -> Result<(), ClientError> {
-        let headers = headers(letter, cut.headers, truncated);
-        let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
-        record.key = cut.key;
-        record.payload = cut.value;
-        self.producer.send(record, DELIVERY_TIMEOUT).await.map(|_| ()).map_err(|(error, _)| error)
+        loop {
+            let (sender, delivered) = oneshot::channel();
+            let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(&self.topic, Box::new(sender))
+                .headers(headers(letter, cut.headers, truncated));
+            record.key = cut.key;
+            record.payload = cut.value;
+            match self.producer.send(record) {
+                // The client tells of every letter that it took.
+                Ok(()) => return delivered.await.unwrap_or(Err(ClientError::Canceled)),
+                Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+}
+
+async fn serve(client: Weak<BaseProducer<Deliveries>>) {
+    while let Some(client) = client.upgrade() {
+        producer::drain(&client);
+        drop(client);
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -17,10 +17,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("aggregate", &["event"]),
     ("rating", &["event", "month"]),
     ("accounts", &["event", "month", "clock", "rating"]),
-    ("source", &["event", "clock"]),
+    ("source", &["event", "clock", "telemetry"]),
     ("store", &["event", "month", "clock", "aggregate"]),
     ("flush", &["event", "clock", "dedup", "aggregate", "source", "store"]),
-    ("snapshot", &["event", "month", "clock", "telemetry", "aggregate", "rating", "accounts", "store"]),
+    (
+        "snapshot",
+        &["event", "month", "clock", "telemetry", "aggregate", "rating", "accounts", "source", "store"],
+    ),
     (
         "billing",
         &["event", "month", "clock", "telemetry", "aggregate", "rating", "accounts", "store", "snapshot"],
