@@ -27,6 +27,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(5);
 /// The whole ledger is read so often, in case something came later than it should or was taken away.
 const RECONCILE_EVERY: Duration = Duration::from_secs(30);
+/// Rows that came to light long after their time stamp are looked for so often.
+const LOOK_BACK_EVERY: Duration = Duration::from_secs(5);
 /// Looks at the logs' ends are read from so long before the latest: owners' clocks differ.
 const WATERMARK_SLACK_MS: i64 = 10_000;
 /// A block whose rows don't sum to what its ledger row says is read again for so long: a replica
@@ -104,6 +106,7 @@ struct State {
     marks: Watermarks,
     standing: Standing,
     reconciled: Instant,
+    looked_back: Instant,
     /// Since when a new block differs from its ledger row.
     differs_since: Option<Instant>,
 }
@@ -192,6 +195,7 @@ impl State {
             marks,
             standing,
             reconciled: clock::instant(),
+            looked_back: clock::instant(),
             differs_since: None,
         })
     }
@@ -201,7 +205,11 @@ impl State {
         let ledger = if reconcile {
             Some(LedgerView::of(deployment.store.counting_rows().await?))
         } else {
-            let recent = deployment.store.published_since(self.ledger.read_from_ms()).await?;
+            let looks_back = clock::instant() - self.looked_back >= LOOK_BACK_EVERY;
+            let recent = deployment.store.published_since(self.ledger.read_from_ms(looks_back)).await?;
+            if looks_back {
+                self.looked_back = clock::instant();
+            }
             self.ledger.with(recent)
         };
         let changed = match ledger {

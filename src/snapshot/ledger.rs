@@ -13,6 +13,8 @@ mod tests;
 /// insert takes its time stamp when it begins and may take half a minute. What comes later still is
 /// found when the whole ledger is read.
 pub const VISIBLE_WITHIN_MS: i64 = 60_000;
+/// Nearly all become visible within this long, in milliseconds.
+const SOON_MS: i64 = 5_000;
 
 /// A ledger row and when it was published, in epoch milliseconds by the store's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +52,10 @@ impl LedgerView {
         view
     }
 
-    /// Where to read on: rows published since then (epoch ms by the store's clock) may be new.
-    pub fn read_from_ms(&self) -> i64 {
-        self.latest_ms - VISIBLE_WITHIN_MS
+    /// Where to read on: rows published since then (epoch ms by the store's clock) may be new. Without
+    /// looking back, those that became visible late are left for the next time.
+    pub fn read_from_ms(&self, looks_back: bool) -> i64 {
+        self.latest_ms - if looks_back { VISIBLE_WITHIN_MS } else { SOON_MS }
     }
 
     /// The view with what was published since; `None` where nothing of it is new. A row that does

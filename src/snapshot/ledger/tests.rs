@@ -14,26 +14,53 @@ fn stored(world: &World) -> Vec<Published> {
 proptest! {
     #[test]
     fn what_was_published_of_late_gives_what_the_whole_ledger_gives(
-        acts in prop::collection::vec((any_act(), any::<bool>()), 0..80),
+        acts in prop::collection::vec((any_act(), prop::option::of(any::<bool>())), 0..80),
     ) {
         let mut world = World::default();
         let mut view = LedgerView::default();
         for (act, look) in acts {
             world.act(act);
-            if !look {
-                continue;
-            }
+            let Some(looks_back) = look else { continue };
             let rows = stored(&world);
-            let since = view.read_from_ms();
-            let recent = rows.iter().filter(|row| row.published_at_ms >= since).cloned().collect();
-            if let Some(newer) = view.with(recent) {
-                view = newer;
-            }
+            view = looked(view, &rows, looks_back);
             let whole = LedgerView::of(gate::counting(rows));
             prop_assert_eq!(view.counting(), whole.counting());
             prop_assert_eq!(view.ends(), whole.ends());
         }
     }
+
+    /// Some become visible only when all others are.
+    #[test]
+    fn what_became_visible_late_is_found_by_looking_back(
+        acts in prop::collection::vec((any_act(), any::<bool>(), any::<bool>()), 0..40),
+    ) {
+        let mut world = World::default();
+        let mut view = LedgerView::default();
+        let mut late = HashSet::new();
+        for (act, is_late, look) in acts {
+            let before = world.ledger.len();
+            world.act(act);
+            let new = world.ledger.iter().skip(before).map(|row| row.block);
+            late.extend(new.filter(|_| is_late));
+            if look {
+                let visible: Vec<_> = stored(&world).into_iter().filter(|row| !late.contains(&row.row.block)).collect();
+                view = looked(view, &visible, false);
+            }
+        }
+        let rows = stored(&world);
+        view = looked(view, &rows, true);
+        let whole = LedgerView::of(gate::counting(rows));
+        let blocks = |view: &LedgerView| view.rows().iter().map(|row| row.block).collect::<HashSet<_>>();
+        prop_assert_eq!(blocks(&view), blocks(&whole));
+        prop_assert_eq!(view.ends(), whole.ends());
+    }
+}
+
+/// The view after a look at what is visible now.
+fn looked(view: LedgerView, rows: &[Published], looks_back: bool) -> LedgerView {
+    let since = view.read_from_ms(looks_back);
+    let recent: Vec<_> = rows.iter().filter(|row| row.published_at_ms >= since).cloned().collect();
+    view.with(recent).unwrap_or(view)
 }
 
 #[test]
