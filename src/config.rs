@@ -72,6 +72,8 @@ pub struct Kafka {
     pub start: Start,
     /// Take records from the client in batches.
     pub batches: bool,
+    /// Members of the group that one `ingest` process is; 1 to 64.
+    pub consumers: u64,
     /// Librdkafka's, without those that odometer owns.
     pub properties: BTreeMap<String, Secret>,
 }

@@ -65,9 +65,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const DEFAULTS: [(&str, &str); 10] = [
     ("partition.assignment.strategy", "cooperative-sticky"), // a rebalance stops only lanes that move
     ("session.timeout.ms", "10000"),                         // a process that died is replaced after this
-    ("heartbeat.interval.ms", "2000"),
-    ("topic.metadata.refresh.interval.ms", "30000"), // partitions that are added are found soon
-    ("fetch.wait.max.ms", "100"),                    // the tail doesn't wait for a full fetch
+    ("heartbeat.interval.ms", "500"),                        // which is how a member learns of a rebalance
+    ("topic.metadata.refresh.interval.ms", "30000"),         // partitions that are added are found soon
+    ("fetch.wait.max.ms", "100"),                            // the tail doesn't wait for a full fetch
     ("queued.min.messages", "100000"),
     ("fetch.queue.backoff.ms", "10"), // a full queue is empty again long before librdkafka's second
     ("fetch.max.bytes", "8388608"),   // an answer unpacks to several times its size, whatever is queued
@@ -106,6 +106,17 @@ pub struct KafkaError {
 impl Settings {
     fn taking(&self) -> ffi::Taking {
         if self.batches { ffi::Taking::Batches } else { ffi::Taking::OneByOne }
+    }
+
+    /// Those of one of several consumers of a process, numbered from 0: a static member's id is its own.
+    pub fn of_consumer(&self, number: usize) -> Self {
+        let mut settings = self.clone();
+        if number > 0
+            && let Some(id) = settings.properties.get_mut("group.instance.id")
+        {
+            id.push_str(&format!("-{number}"));
+        }
+        settings
     }
 
     /// The most bytes that a consumer holds of what nobody has read yet: its queue, what it keeps of

@@ -88,6 +88,13 @@ pub const KEYS: &[Key] = &[
         "Whether records are taken from librdkafka in batches. `false` takes them one by one, which is slower and counts the same.",
     ),
     key(
+        "kafka.consumers",
+        "integer",
+        Some("1"),
+        "Members of the group that an `ingest` process is, each with a thread that counts its share of the lanes: 1 to 64. \
+         More than one where a process has cores to itself and its topics a partition for each member.",
+    ),
+    key(
         "kafka.properties",
         "map",
         Some("{}"),

@@ -16,6 +16,8 @@ use crate::store::Layout;
 
 /// Below this no lane's window and queue have room.
 const LEAST_MEMORY: u64 = 1 << 20;
+/// Far more than a machine has use for: each has a thread, connections and a queue of its own.
+const MAX_CONSUMERS: u64 = 64;
 /// A meter's number has 16 bits, and `api_calls` is one of them.
 const MAX_METERS: usize = 1_000;
 
@@ -72,6 +74,7 @@ fn kafka(scope: &Scope<'_>) -> Kafka {
         snapshots: scope.get("snapshots", values::topic),
         start: scope.get("start", choice(&[("earliest", Start::Earliest), ("latest", Start::Latest)])),
         batches: scope.get("batches", values::boolean),
+        consumers: scope.get("consumers", values::integer_within(1, MAX_CONSUMERS)),
         properties: properties::read(&scope.section("properties")),
     };
     for (key, name) in [("dead_letters", &kafka.dead_letters), ("snapshots", &kafka.snapshots)] {

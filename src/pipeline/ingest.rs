@@ -118,8 +118,9 @@ pub async fn ingest(
     let inserts = Arc::new(Inserts::new(store));
     let mut threads = Vec::new();
     for number in 0..settings.consumers.max(1) {
+        let kafka = settings.kafka.of_consumer(number);
         let session = Session {
-            settings: Arc::clone(&settings),
+            settings: Arc::new(Settings { kafka, ..(*settings).clone() }),
             inserts: Arc::clone(&inserts),
             letters: letters.clone(),
             cache: cache.clone(),
