@@ -10,7 +10,6 @@ mod cache;
 mod extent;
 mod filter;
 mod journal;
-mod processor;
 mod run;
 mod shard;
 mod table;

@@ -9,6 +9,8 @@ pub mod event;
 pub mod month;
 /// The only place that reads time.
 pub mod clock;
+/// What only a processor's own instructions do fast.
+pub mod processor;
 /// How a running process tells what it does: checks, metrics, logs.
 pub mod telemetry;
 /// Bytes to events: cloudevents, kafka-log, batch.

@@ -1,4 +1,4 @@
-use super::processor::prefetch;
+use crate::processor::prefetch;
 
 /// Which keys a run may hold: a Bloom filter whose bits for one key lie in one line of memory, one in
 /// each of its eight words. At 18 bits a key, 1 of 2,000 to 4,000 keys that a run has not seems to be

@@ -28,6 +28,12 @@ impl Shard {
         }
     }
 
+    /// Asks for what a look at the key needs next.
+    #[inline]
+    pub fn approach(&self, high: u64, low: u64) {
+        self.table.approach(high, low);
+    }
+
     /// The key's last occurrence on disk; `None` where it is older than `oldest`.
     #[inline]
     pub fn find_in_runs(&self, high: u64, low: u64, oldest: i64) -> io::Result<Option<Last>> {

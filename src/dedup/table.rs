@@ -1,8 +1,8 @@
 use bytemuck::{Pod, Zeroable};
 use memmap2::MmapMut;
 
-use super::processor::{matching, prefetch};
 use super::run::Entry;
+use crate::processor::{matching, prefetch};
 
 #[cfg(test)]
 mod tests;
@@ -209,6 +209,41 @@ impl Table {
         }
     }
 
+    /// Asks for what a look at the key needs next, once what it needs first is there: the slots that
+    /// have its tag, and the one that it takes if it is new.
+    #[inline]
+    pub fn approach(&self, high: u64, low: u64) {
+        if self.groups == 0 {
+            return;
+        }
+        let homes = self.homes(high, low);
+        for home in homes {
+            let mut candidates = self.candidates(home, high);
+            while candidates != 0 {
+                self.prefetch_slot(home, candidates.trailing_zeros() as usize);
+                candidates &= candidates - 1;
+            }
+        }
+        let (group, taken) = self.emptier(homes);
+        if taken != ALL_TAKEN {
+            self.prefetch_slot(group, taken.trailing_ones() as usize);
+        }
+    }
+
+    #[inline]
+    fn prefetch_slot(&self, group: usize, slot: usize) {
+        let at = self.slot_at(group, slot);
+        prefetch(&self.bytes.all()[at]);
+        prefetch(&self.bytes.all()[at + self.layout.slot_bytes() - 1]);
+    }
+
+    /// With the slots that are taken in it.
+    #[inline]
+    fn emptier(&self, homes: [usize; 2]) -> (usize, u64) {
+        let [first, second] = homes.map(|group| (group, self.taken(group)));
+        if first.1.count_ones() <= second.1.count_ones() { first } else { second }
+    }
+
     #[inline]
     fn header(&self, group: usize) -> &[u8; HEADER_BYTES] {
         let at = group * HEADER_BYTES;
@@ -251,13 +286,19 @@ impl Table {
         None
     }
 
+    /// A bit for each slot of the group that has the key's tag.
     #[inline]
-    fn find_in(&self, group: usize, high: u64, low: u64) -> Option<usize> {
+    fn candidates(&self, group: usize, high: u64) -> u64 {
         let header = self.header(group);
         let (sixteens, _) = header.as_chunks::<16>();
         let [a, b, c, d] = [0, 1, 2, 3].map(|part| u64::from(matching(&sixteens[part], high as u8)));
         let tagged = (a | b << 16 | c << 32 | d << 48) >> TAGS;
-        let mut candidates = tagged & word(header, 0) & ALL_TAKEN;
+        tagged & word(header, 0) & ALL_TAKEN
+    }
+
+    #[inline]
+    fn find_in(&self, group: usize, high: u64, low: u64) -> Option<usize> {
+        let mut candidates = self.candidates(group, high);
         let mask = self.layout.rest_mask();
         while candidates != 0 {
             let at = self.slot_at(group, candidates.trailing_zeros() as usize);
@@ -286,7 +327,8 @@ impl Table {
         if last.offset - self.base >= GREATEST_POSITION {
             // The key may have left the window, and its slot with it.
             self.move_base(oldest);
-            self.insert(high, low, last, oldest);
+            let at = self.find(high, low).unwrap_or_else(|| self.occupy(high, low));
+            self.write(at, high, low, self.place(last.offset), last.content);
             return Some(before);
         }
         let position = self.place(last.offset);
@@ -296,22 +338,20 @@ impl Table {
         Some(before)
     }
 
-    /// Takes a key in, or another occurrence of it where the base has just moved. There must be room.
+    /// Takes in a key that the table has not. There must be room.
     pub fn insert(&mut self, high: u64, low: u64, last: Last, oldest: i64) {
         if self.occupied == 0 {
             self.base = last.offset;
         } else if last.offset - self.base >= GREATEST_POSITION {
             self.move_base(oldest);
         }
-        let position = self.place(last.offset);
-        let at = match self.find(high, low) {
-            Some(at) => at,
-            None => {
-                self.occupied += 1;
-                self.vacant(high, low)
-            }
-        };
-        self.write(at, high, low, position, last.content);
+        let at = self.occupy(high, low);
+        self.write(at, high, low, self.place(last.offset), last.content);
+    }
+
+    fn occupy(&mut self, high: u64, low: u64) -> usize {
+        self.occupied += 1;
+        self.vacant(high, low)
     }
 
     fn write(&mut self, at: usize, high: u64, low: u64, position: u32, content: u32) {
@@ -326,15 +366,10 @@ impl Table {
 
     /// The slot that a key takes: marked and tagged, and each full group that it passes knows that.
     fn vacant(&mut self, high: u64, low: u64) -> usize {
-        let [first, second] = self.homes(high, low);
-        let [in_first, in_second] = [first, second].map(|group| self.taken(group));
-        let (mut group, mut taken) = if in_first.count_ones() <= in_second.count_ones() {
-            (first, in_first)
-        } else {
-            (second, in_second)
-        };
+        let homes = self.homes(high, low);
+        let (mut group, mut taken) = self.emptier(homes);
         if taken == ALL_TAKEN {
-            group = second;
+            group = homes[1];
             while taken == ALL_TAKEN {
                 let passed = &mut self.bytes.all_mut()[group * HEADER_BYTES + PASSED];
                 *passed = passed.saturating_add(1);

@@ -154,6 +154,7 @@ impl Window {
     pub fn remember(&mut self, occurrences: &[Occurrence]) -> Result<(), CacheFull> {
         for together in occurrences.chunks(REMEMBERED_AT_ONCE) {
             together.iter().for_each(|at| self.prefetch(at.key));
+            together.iter().for_each(|at| self.approach(at.key));
             together.iter().try_for_each(|at| self.observe(*at).map(drop))?;
         }
         Ok(())
@@ -165,6 +166,14 @@ impl Window {
     pub fn prefetch(&self, key: EventKey) {
         let (high, low) = halves(key);
         self.shards[self.shard(high)].prefetch(high, low);
+    }
+
+    /// Asks for the memory that a look at `key` needs next, once what [`Self::prefetch`] asked for has
+    /// come: right before the first of several keys is looked for, for each of them.
+    #[inline]
+    pub fn approach(&self, key: EventKey) {
+        let (high, low) = halves(key);
+        self.shards[self.shard(high)].approach(high, low);
     }
 
     /// Judges the occurrence and remembers it as its key's latest. Offsets never go down. On an

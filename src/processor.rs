@@ -3,7 +3,7 @@
 /// Asks for the line of memory that `at` lies in, without waiting for it. It changes nothing; where
 /// there is no such instruction it does nothing.
 #[inline]
-pub(super) fn prefetch<T>(at: &T) {
+pub fn prefetch<T>(at: &T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 processor has the instruction, and it never faults.
     unsafe {
@@ -16,7 +16,7 @@ pub(super) fn prefetch<T>(at: &T) {
 
 /// A bit for each of the bytes, from the first on: whether it is `wanted`.
 #[inline]
-pub(super) fn matching(bytes: &[u8; 16], wanted: u8) -> u16 {
+pub fn matching(bytes: &[u8; 16], wanted: u8) -> u16 {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 processor has SSE2, and 16 bytes are read, unaligned.
     unsafe {
