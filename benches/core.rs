@@ -389,7 +389,8 @@ fn aggregate(c: &mut Criterion) {
                     body: Body::Usage(&charges),
                 };
                 let trace = Trace::Keyed(EventKey(n as u128), Content(1));
-                block.count(&event, trace, |_| Fold::Sum);
+                let organization = block.prefetch(event.organization);
+                block.count(&event, organization, trace, |_| Fold::Sum);
             }
         };
         group.bench_function(name, |b| {

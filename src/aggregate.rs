@@ -3,5 +3,5 @@
 mod open;
 mod rows;
 
-pub use open::{Contents, MeterName, OpenBlock, Outcomes};
+pub use open::{Contents, MeterName, OpenBlock, OrganizationHash, Outcomes};
 pub use rows::{BlockId, BlockKind, CountRow, Fold, LedgerRow, ServiceRow, Tally};

@@ -5,12 +5,15 @@ use crate::event::{Body, DeadLetter, Event, EventId, Ignored, MeterIndex, Outcom
 
 mod counts;
 mod names;
+mod organizations;
 
 #[cfg(test)]
 mod tests;
 
 use counts::{Bucket, Counts};
-use names::{Organizations, Regions};
+use names::Regions;
+pub use organizations::OrganizationHash;
+use organizations::Organizations;
 
 /// What a lane has counted since its last block. One thread writes it; finishing takes it whole, and
 /// counting goes on in a new one.
@@ -69,8 +72,28 @@ impl OpenBlock {
         }
     }
 
-    /// Counts an event that no earlier one has made a duplicate. `fold` says how a meter adds up.
-    pub fn count(&mut self, event: &Event<'_>, trace: Trace, fold: impl Fn(MeterIndex) -> Fold) {
+    /// Asks for the memory that counting for the organization needs first. Whoever has several events
+    /// asks for all of them, then [approaches](Self::approach) each, then counts.
+    #[inline]
+    pub fn prefetch(&self, organization: &str) -> OrganizationHash {
+        self.organizations.prefetch(organization)
+    }
+
+    /// Asks for what it needs next, once that has come.
+    #[inline]
+    pub fn approach(&self, organization: OrganizationHash) {
+        self.organizations.approach(organization);
+    }
+
+    /// Counts an event that no earlier one has made a duplicate; `organization` is what this block, or
+    /// one before it of the same lane, answered for its organization. `fold` says how a meter adds up.
+    pub fn count(
+        &mut self,
+        event: &Event<'_>,
+        organization: OrganizationHash,
+        trace: Trace,
+        fold: impl Fn(MeterIndex) -> Fold,
+    ) {
         match &event.body {
             Body::Usage(charges) => {
                 let (hour, region) = (event.hour(), self.regions.number(event.region));
@@ -78,6 +101,7 @@ impl OpenBlock {
                     let bucket = Bucket { hour, region, meter: charge.meter };
                     self.organizations.add(
                         event.organization,
+                        organization,
                         bucket,
                         charge.quantity,
                         || fold(charge.meter),
@@ -137,8 +161,8 @@ impl OpenBlock {
 
     /// Ends the block. `meters` are those of its rules.
     pub fn finish(self, meters: &[MeterName]) -> Contents {
-        let mut names = vec![""; self.organizations.len()];
-        let mut counts = Vec::new();
+        let mut names = Vec::with_capacity(self.organizations.len());
+        let mut counts = Vec::with_capacity(self.organizations.len());
         let row = |organization: &str, bucket: Bucket, value| {
             let meter = &meters[usize::from(bucket.meter.0)];
             CountRow {
@@ -150,9 +174,9 @@ impl OpenBlock {
                 value,
             }
         };
-        for organization in self.organizations.each() {
-            names[organization.number() as usize] = &organization.name;
-            counts.push(row(&organization.name, organization.bucket, organization.value));
+        for (name, bucket, value) in self.organizations.each() {
+            names.push(name);
+            counts.push(row(name, bucket, value));
         }
         let others = self.others.each();
         counts.extend(others.map(|(number, bucket, value)| row(names[number as usize], bucket, value)));

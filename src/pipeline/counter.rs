@@ -306,6 +306,7 @@ impl ClosedBlock {
 const REMEMBERED_AT_ONCE: usize = 32;
 
 fn observe_all(window: &mut Window, group: &mut Vec<Occurrence>) -> Result<(), CacheFull> {
+    group.iter().for_each(|at| window.approach(at.key));
     group.drain(..).try_for_each(|at| window.observe(at).map(drop))
 }
 
@@ -334,7 +335,9 @@ impl Judge<'_> {
             Decoded::Event(event) => {
                 let (key, content) = identify(identifier, self.meters, &event);
                 self.window.prefetch(key);
-                let known = Known { event: &event, key, content, offset: record.offset, place };
+                let organization = self.open.prefetch(event.organization);
+                let offset = record.offset;
+                let known = Known { event: &event, key, content, organization, offset, place };
                 if !group.take(&known) {
                     self.judge_all(group)?;
                     self.judge(&known)?;
@@ -354,6 +357,10 @@ impl Judge<'_> {
     }
 
     fn judge_all(&mut self, group: &mut Group) -> Result<(), CacheFull> {
+        for (key, organization) in group.each_place() {
+            self.window.approach(key);
+            self.open.approach(organization);
+        }
         group.empty(|known| self.judge(&known))
     }
 
@@ -363,7 +370,9 @@ impl Judge<'_> {
         let verdict = self.window.observe(at)?;
         self.occurrences.push(at);
         match verdict {
-            Verdict::New => self.open.count(known.event, trace, |meter| fold(self.meters, meter)),
+            Verdict::New => {
+                self.open.count(known.event, known.organization, trace, |meter| fold(self.meters, meter));
+            }
             Verdict::Duplicate => self.open.note(trace, Outcome::Duplicate),
             Verdict::Conflict => {
                 self.open.note(trace, Outcome::Rejected(Reason::ConflictingDuplicate));

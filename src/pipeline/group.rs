@@ -1,3 +1,4 @@
+use crate::aggregate::OrganizationHash;
 use crate::event::{Body, Charge, Content, Event, EventId, EventKey};
 
 /// Decoded events that wait to be judged, so that the memory that their keys lie in is on its way
@@ -20,6 +21,7 @@ pub(super) struct Place {
 struct Waiting {
     key: EventKey,
     content: Content,
+    organization: OrganizationHash,
     offset: i64,
     place: Place,
     time_ms: i64,
@@ -38,6 +40,7 @@ pub(super) struct Known<'a> {
     pub event: &'a Event<'a>,
     pub key: EventKey,
     pub content: Content,
+    pub organization: OrganizationHash,
     pub offset: i64,
     pub place: Place,
 }
@@ -45,7 +48,7 @@ pub(super) struct Known<'a> {
 impl Group {
     /// Takes an event; `false` where it is none of usage, which must be judged right behind the group.
     pub fn take(&mut self, known: &Known<'_>) -> bool {
-        let Known { event, key, content, offset, place } = *known;
+        let Known { event, key, content, organization, offset, place } = *known;
         let Body::Usage(charges) = event.body else { return false };
         self.text.push_str(event.organization);
         let organization_end = self.text.len();
@@ -54,6 +57,7 @@ impl Group {
         self.events.push(Waiting {
             key,
             content,
+            organization,
             offset,
             place,
             time_ms: event.time_ms,
@@ -66,6 +70,11 @@ impl Group {
 
     pub fn is_full(&self) -> bool {
         self.events.len() >= EVENTS
+    }
+
+    /// What each is looked for by.
+    pub fn each_place(&self) -> impl Iterator<Item = (EventKey, OrganizationHash)> {
+        self.events.iter().map(|waiting| (waiting.key, waiting.organization))
     }
 
     /// Visits the events in the order in which they came, up to the first error, and is empty then.
@@ -82,8 +91,8 @@ impl Group {
                 body: Body::Usage(&self.charges[charges_start..waiting.charges_end]),
             };
             (text_start, charges_start) = (waiting.region_end, waiting.charges_end);
-            let Waiting { key, content, offset, place, .. } = *waiting;
-            visit(Known { event: &event, key, content, offset, place })
+            let Waiting { key, content, organization, offset, place, .. } = *waiting;
+            visit(Known { event: &event, key, content, organization, offset, place })
         });
         self.events.clear();
         self.text.clear();

@@ -1,12 +1,9 @@
-//! The names of a block, numbered as they come.
+//! The names of a block's regions, numbered as they come.
 
 use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-use super::counts::{Bucket, Counts};
-use crate::aggregate::Fold;
 
 /// A hash that nobody outside can foresee, so that nobody can choose names that collide. It decides
 /// nothing but places in tables.
@@ -24,82 +21,8 @@ impl Seed {
         self.0
     }
 
-    fn hash(self, name: &str) -> u64 {
+    pub fn hash(self, name: &str) -> u64 {
         xxh3_64_with_seed(name.as_bytes(), self.0)
-    }
-}
-
-/// One organization of the block, with the count that its events add to most: its latest hour's.
-pub(super) struct Organization {
-    pub name: Box<str>,
-    number: u32,
-    pub bucket: Bucket,
-    pub value: u128,
-}
-
-impl Organization {
-    pub fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// Buckets of later hours take the place of the current one. So the current one is never among
-    /// `others`, whose hours are none later than its own.
-    pub fn add(&mut self, bucket: Bucket, quantity: u64, fold: impl Fn() -> Fold, others: &mut Counts) {
-        let quantity = u128::from(quantity);
-        if bucket == self.bucket {
-            self.value = fold().join(self.value, quantity);
-        } else if bucket.hour > self.bucket.hour {
-            others.add(self.number, self.bucket, self.value, Fold::Sum);
-            (self.bucket, self.value) = (bucket, quantity);
-        } else {
-            others.add(self.number, bucket, quantity, fold());
-        }
-    }
-}
-
-#[derive(Default)]
-pub(super) struct Organizations {
-    seed: Seed,
-    all: HashTable<Organization>,
-    name_bytes: usize,
-}
-
-impl Organizations {
-    pub fn with_room_for(others: &Self) -> Self {
-        Self { seed: others.seed, all: HashTable::with_capacity(others.all.len() / 2), name_bytes: 0 }
-    }
-
-    /// Adds to a bucket of the organization.
-    pub fn add(
-        &mut self,
-        name: &str,
-        bucket: Bucket,
-        quantity: u64,
-        fold: impl Fn() -> Fold,
-        others: &mut Counts,
-    ) {
-        let hash = self.seed.hash(name);
-        if let Some(known) = self.all.find_mut(hash, |known| *known.name == *name) {
-            return known.add(bucket, quantity, fold, others);
-        }
-        let number = u32::try_from(self.all.len()).expect("a block is cut long before 2^32 names");
-        let new = Organization { name: name.into(), number, bucket, value: u128::from(quantity) };
-        self.name_bytes += name.len();
-        let seed = self.seed;
-        self.all.insert_unique(hash, new, |known| seed.hash(&known.name));
-    }
-
-    pub fn each(&self) -> impl Iterator<Item = &Organization> {
-        self.all.iter()
-    }
-
-    pub fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// In memory, empty places included; 16 bytes are the allocator's share of a name.
-    pub fn bytes(&self) -> usize {
-        self.all.allocation_size() + self.name_bytes + self.all.len() * 16
     }
 }
 

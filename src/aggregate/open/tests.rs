@@ -51,8 +51,33 @@ fn count(block: &mut OpenBlock, usage: &Usage) {
         region: &region,
         body: Body::Usage(&charges),
     };
-    let trace = Trace::Keyed(EventKey(u128::from(usage.id)), Content(1));
-    block.count(&event, trace, fold);
+    count_event(block, &event, usage.id);
+}
+
+fn count_event(block: &mut OpenBlock, event: &Event<'_>, id: u32) {
+    let trace = Trace::Keyed(EventKey(u128::from(id)), Content(1));
+    let organization = block.prefetch(event.organization);
+    block.approach(organization);
+    block.count(event, organization, trace, fold);
+}
+
+/// Some names have room where their counts are, some don't.
+fn name_of(number: u16) -> String {
+    let length = [0, 36, 37, 38, 39, 200][usize::from(number) % 6];
+    format!("{number:x<length$}")
+}
+
+/// One call of an organization in an hour.
+fn call(block: &mut OpenBlock, organization: &str, hour: u32) {
+    let event = Event {
+        organization,
+        source: "s",
+        id: EventId::Text("i"),
+        time_ms: i64::from(hour) * HOUR_MS,
+        region: "us",
+        body: Body::Usage(&[Charge { meter: MeterIndex(0), quantity: 1 }]),
+    };
+    count_event(block, &event, 0);
 }
 
 proptest! {
@@ -97,4 +122,51 @@ fn quantities_near_the_greatest_do_not_wrap() {
     let contents = block.finish(&meters());
     assert_eq!(contents.quantity(), 5_000 * u128::from(crate::event::MAX_QUANTITY));
     assert!(contents.quantity() > u128::from(u64::MAX));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Also in the block that follows one, which is made with room.
+    #[test]
+    fn organizations_are_told_apart_however_many_and_however_long_their_names(
+        calls in prop::collection::vec((0u16..3_000, 480_000u32..480_002), 0..4_000), cut in 0usize..4_000,
+    ) {
+        let (first, second) = calls.split_at(cut.min(calls.len()));
+        let mut block = OpenBlock::default();
+        for part in [first, second] {
+            let mut expected: BTreeMap<(String, u32), u128> = BTreeMap::new();
+            for (number, hour) in part {
+                call(&mut block, &name_of(*number), *hour);
+                *expected.entry((name_of(*number), *hour)).or_default() += 1;
+            }
+            let next = block.successor();
+            let counted = std::mem::replace(&mut block, next).finish(&meters());
+            let counted = counted.counts.into_iter().map(|row| ((row.organization, row.hour), row.value));
+            prop_assert_eq!(counted.collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_block_after_a_small_one_grows_as_it_must() {
+    for before in 0..40 {
+        let mut block = OpenBlock::default();
+        (0..before).for_each(|number| call(&mut block, &name_of(number), 480_000));
+        let mut block = block.successor();
+        (0..100).for_each(|number| call(&mut block, &name_of(number), 480_000));
+        assert_eq!(block.finish(&meters()).counts.len(), 100);
+    }
+}
+
+/// The goal is 128 for each organization, meter, region and hour.
+#[test]
+fn an_organization_takes_few_bytes() {
+    for count in [2_000u32, 10_000, 13_000, 100_000] {
+        let mut block = OpenBlock::default();
+        for number in 0..count {
+            call(&mut block, &format!("{number:036}"), 480_000);
+        }
+        assert!(block.bytes() < 96 * count as usize, "{count} organizations take {} bytes", block.bytes());
+    }
 }
