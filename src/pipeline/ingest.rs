@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Settings;
 use super::counter::LogCutShort;
 use super::metrics;
+use super::pace::Beat;
 use super::session::{Session, SessionEnd};
 use super::waiting::WaitingLanes;
 use crate::clock::Clock;
@@ -116,6 +117,7 @@ pub async fn ingest(
     tell_memory(&settings);
     let garbage = tokio::spawn(vital_task(collect_garbage(store.clone(), shutdown.clone())));
     let inserts = Arc::new(Inserts::new(store));
+    let beat = Beat::new(settings.flush_interval, crate::clock::instant());
     let mut threads = Vec::new();
     for number in 0..settings.consumers.max(1) {
         let kafka = settings.kafka.of_consumer(number);
@@ -128,6 +130,7 @@ pub async fn ingest(
             runtime: Handle::current(),
             shutdown: shutdown.clone(),
             checks: Checks::new(readiness, number),
+            beat,
             waiting: WaitingLanes::default(),
         };
         let thread = thread::Builder::new()

@@ -35,6 +35,25 @@ impl Pace {
 
 const SECONDS_AN_HOUR: f64 = 3_600.0;
 
+/// What all lanes of a process publish in step with: a block that was opened before the latest beat is
+/// due, so that none waits longer than an interval.
+#[derive(Clone, Copy)]
+pub(super) struct Beat {
+    began: Instant,
+    interval: Duration,
+}
+
+impl Beat {
+    pub fn new(interval: Duration, began: Instant) -> Self {
+        Self { began, interval }
+    }
+
+    /// Of beats so far.
+    pub fn number(&self, at: Instant) -> u128 {
+        (at - self.began).as_nanos() / self.interval.as_nanos().max(1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +73,13 @@ mod tests {
         assert_eq!(reach(1_020, 20_000), None, "nothing came for long");
         // A quarter of the rate.
         assert_eq!(reach(1_220, 70_000), Some(40.0));
+    }
+
+    #[test]
+    fn beats_are_an_interval_apart() {
+        let start = crate::clock::instant();
+        let beat = Beat::new(Duration::from_millis(500), start);
+        let number = |ms| beat.number(start + Duration::from_millis(ms));
+        assert_eq!([0, 499, 500, 1_499, 1_500].map(number), [0, 0, 1, 2, 3]);
     }
 }

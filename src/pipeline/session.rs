@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lane_task::LaneEvent;
 use super::lanes::{Grounds, ReadyLane};
-use super::pace::Pace;
+use super::pace::{Beat, Pace};
 use super::waiting::WaitingLanes;
 use super::watch::{self, HeldLanes};
 use super::{ClosedBlock, IngestError, LaneCounter, Settings, metrics};
@@ -32,6 +32,7 @@ pub struct Session {
     pub runtime: Handle,
     pub shutdown: CancellationToken,
     pub(super) checks: super::ingest::Checks,
+    pub(super) beat: Beat,
     /// Across sessions: what had no room in this one is not tried at once in the next.
     pub(super) waiting: WaitingLanes,
 }
@@ -191,18 +192,16 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Hands blocks that are due to their lanes' tasks; with them those that are half due, so that
-    /// lanes keep in step and ClickHouse gets their rows together.
+    /// Hands blocks that are due to their lanes' tasks: at the process's beat, so that all lanes keep in
+    /// step and ClickHouse gets their rows together, or when they are full.
     fn close_due(&mut self) {
-        let (interval, room) = (self.session.settings.flush_interval, self.block_room());
-        let is_due = |slot: &Slot, interval| {
+        let (beat, room) = (&self.session.beat, self.block_room());
+        let now = beat.number(instant());
+        let is_due = |slot: &&mut Slot| {
             let is_ready = slot.publishing.is_none() && slot.counter.has_news();
-            is_ready && (slot.opened.elapsed() >= interval || slot.counter.bytes() >= room)
+            is_ready && (beat.number(slot.opened) < now || slot.counter.bytes() >= room)
         };
-        if self.slots.iter().flatten().any(|slot| is_due(slot, interval)) {
-            let due = self.slots.iter_mut().flatten().filter(|slot| is_due(slot, interval / 2));
-            due.for_each(Slot::close);
-        }
+        self.slots.iter_mut().flatten().filter(is_due).for_each(Slot::close);
     }
 
     /// Bytes that one open block may take: each lane has one open and one being published.
