@@ -38,7 +38,7 @@ auto.create.topics.enable=false
 log.retention.ms=-1
 
 # Groups form at once, and a test may let a member's session end after a second.
-group.initial.rebalance.delay.ms=0
+group.initial.rebalance.delay.ms=${ODOMETER_KAFKA_JOIN_MILLISECONDS:-0}
 group.min.session.timeout.ms=1000
 
 # One broker: one replica of everything, and few partitions to load.
