@@ -9,6 +9,8 @@ struct Scripted {
     is_lost: AtomicBool,
     generation: AtomicI32,
     topic_id: Mutex<String>,
+    /// What happens while the topic's id is looked up.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     asked: Mutex<SyncSender<i64>>,
     answers: Mutex<Receiver<Result<(), ErrorCode>>>,
 }
@@ -24,6 +26,9 @@ impl Member for Scripted {
     }
 
     fn topic_id(&self, _: &str) -> Result<Option<String>, String> {
+        if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
+            meanwhile();
+        }
         Ok(Some(self.topic_id.lock().unwrap().clone()))
     }
 
@@ -43,6 +48,7 @@ fn fence() -> Ends {
         is_lost: AtomicBool::new(false),
         generation: AtomicI32::new(3),
         topic_id: Mutex::new("id".into()),
+        meanwhile: Mutex::default(),
         asked: Mutex::new(asked),
         answers: Mutex::new(waits),
     };
@@ -79,6 +85,18 @@ fn a_revocation_waits_for_the_commit_under_way() {
     releasing.join().unwrap();
     assert_eq!(fence.commit(&tenure(1), 11, "note"), Err(CommitError::NotHeld));
     assert!(asked.try_recv().is_err(), "nothing is sent once the lane is given up");
+}
+
+#[test]
+fn a_lane_that_is_given_up_before_the_lock_is_taken_is_not_committed() {
+    let (fence, asked, answers) = fence();
+    fence.hold(&tenure(1));
+    let revoked = Arc::clone(&fence);
+    let revoke = Box::new(move || revoked.release(&[tenure(1).lane]));
+    *fence.member.meanwhile.lock().unwrap() = Some(revoke);
+    answers.send(Ok(())).unwrap();
+    assert_eq!(fence.commit(&tenure(1), 10, "note"), Err(CommitError::NotHeld));
+    assert!(asked.try_recv().is_err());
 }
 
 #[test]
