@@ -108,12 +108,10 @@ impl Settings {
         if self.batches { ffi::Taking::Batches } else { ffi::Taking::OneByOne }
     }
 
-    /// Those of one of several consumers of a process, numbered from 0: a static member's id is its own.
+    /// Those of one of several consumers of a process, by number: a static member's id is its own.
     pub fn of_consumer(&self, number: usize) -> Self {
         let mut settings = self.clone();
-        if number > 0
-            && let Some(id) = settings.properties.get_mut("group.instance.id")
-        {
+        if let Some(id) = settings.properties.get_mut("group.instance.id") {
             id.push_str(&format!("-{number}"));
         }
         settings

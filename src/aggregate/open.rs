@@ -32,6 +32,9 @@ pub struct OpenBlock {
     times: Option<(i64, i64)>,
 }
 
+/// Of a row of counts, its texts and the allocator's share of them included.
+const ROW_BYTES: usize = size_of::<CountRow>() + 80;
+
 /// Outcomes of a block's events, with the reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
@@ -151,8 +154,11 @@ impl OpenBlock {
 
     /// Roughly how much memory the block holds, in bytes.
     pub fn bytes(&self) -> usize {
-        let counts = self.organizations.bytes() + self.regions.bytes() + self.others.bytes();
-        counts + self.services.len() * 320 + self.dead_letter_bytes
+        let counts = self.organizations.bytes() + self.others.bytes();
+        // It holds its rows in the place of these while it is published.
+        let rows = (self.organizations.len() + self.others.len()) * ROW_BYTES;
+        let services = self.services.len() * 320;
+        counts.max(rows) + self.regions.bytes() + services + self.dead_letter_bytes
     }
 
     pub fn is_empty(&self) -> bool {
@@ -162,7 +168,7 @@ impl OpenBlock {
     /// Ends the block. `meters` are those of its rules.
     pub fn finish(self, meters: &[MeterName]) -> Contents {
         let mut names = Vec::with_capacity(self.organizations.len());
-        let mut counts = Vec::with_capacity(self.organizations.len());
+        let mut counts = Vec::with_capacity(self.organizations.len() + self.others.len());
         let row = |organization: &str, bucket: Bucket, value| {
             let meter = &meters[usize::from(bucket.meter.0)];
             CountRow {

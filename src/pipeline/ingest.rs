@@ -10,7 +10,7 @@ use super::counter::LogCutShort;
 use super::metrics;
 use super::pace::Beat;
 use super::session::{Session, SessionEnd};
-use super::waiting::WaitingLanes;
+use super::waiting::{Waiting, WaitingLanes};
 use crate::clock::Clock;
 use crate::decode::InvalidRules;
 use crate::dedup::{Cache, CacheFull};
@@ -119,8 +119,10 @@ pub async fn ingest(
     let inserts = Arc::new(Inserts::new(store));
     let beat = Beat::new(settings.flush_interval, crate::clock::instant());
     let mut threads = Vec::new();
-    for number in 0..settings.consumers.max(1) {
-        let kafka = settings.kafka.of_consumer(number);
+    let consumers = settings.consumers.max(1);
+    let waiting = Waiting::default();
+    for number in 0..consumers {
+        let kafka = if consumers > 1 { settings.kafka.of_consumer(number) } else { settings.kafka.clone() };
         let session = Session {
             settings: Arc::new(Settings { kafka, ..(*settings).clone() }),
             inserts: Arc::clone(&inserts),
@@ -131,7 +133,7 @@ pub async fn ingest(
             shutdown: shutdown.clone(),
             checks: Checks::new(readiness, number),
             beat,
-            waiting: WaitingLanes::default(),
+            waiting: WaitingLanes::of(number, &waiting),
         };
         let thread = thread::Builder::new()
             .name(format!("consumer-{number}"))

@@ -33,7 +33,7 @@ pub struct Session {
     pub shutdown: CancellationToken,
     pub(super) checks: super::ingest::Checks,
     pub(super) beat: Beat,
-    /// Across sessions: what had no room in this one is not tried at once in the next.
+    /// Of all sessions of the process: what had no room in this one is not tried at once in the next.
     pub(super) waiting: WaitingLanes,
 }
 
@@ -316,7 +316,7 @@ impl Running<'_> {
     fn assign(&mut self, lanes: Vec<(String, i32)>) -> Result<(), IngestError> {
         let mut offsets = Vec::with_capacity(lanes.len());
         let (waiting, lanes): (Vec<_>, _) =
-            lanes.into_iter().partition(|lane| self.session.waiting.holds(lane));
+            lanes.into_iter().partition(|lane| self.session.waiting.hold(lane));
         tracing::info!(lanes = lanes.len(), waiting = waiting.len(), "assigned");
         if !lanes.is_empty() {
             let mut topics: Vec<_> = lanes.iter().map(|(topic, _)| topic.clone()).collect();
@@ -397,9 +397,9 @@ impl Running<'_> {
 
     /// Gives lanes up: no commit is under way after the fence has released them.
     fn revoke(&mut self, lanes: &[(String, i32)]) -> Result<(), IngestError> {
+        self.session.waiting.give_up(lanes);
         let mut released: Vec<Lane> = Vec::new();
         for lane in lanes {
-            self.session.waiting.remove(lane);
             if let Some(slot) = self.by_partition.remove(lane).and_then(|index| self.slots[index].take()) {
                 tracing::info!(lane = %slot.counter.lane(), at = slot.counter.next(), "gives lane up");
                 released.push(slot.counter.lane().clone());
@@ -425,6 +425,7 @@ impl Running<'_> {
         let lanes: Vec<_> = self.slots.iter().flatten().map(|slot| slot.counter.lane().clone()).collect();
         self.fence.release(&lanes);
         self.slots.clear();
+        self.session.waiting.give_up_all();
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
         self.client.leave();
     }

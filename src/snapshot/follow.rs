@@ -195,7 +195,7 @@ impl State {
             marks,
             standing,
             reconciled: clock::instant(),
-            looked_back: clock::instant(),
+            looked_back: started,
             differs_since: None,
         })
     }
@@ -205,12 +205,7 @@ impl State {
         let ledger = if reconcile {
             Some(LedgerView::of(deployment.store.counting_rows().await?))
         } else {
-            let looks_back = clock::instant() - self.looked_back >= LOOK_BACK_EVERY;
-            let recent = deployment.store.published_since(self.ledger.read_from_ms(looks_back)).await?;
-            if looks_back {
-                self.looked_back = clock::instant();
-            }
-            self.ledger.with(recent)
+            self.read_on(deployment).await?
         };
         let changed = match ledger {
             Some(ledger) => self.step_to(ledger, deployment).await?,
@@ -225,6 +220,21 @@ impl State {
         }
         self.standing.complete_through = complete_through(&self.marks.standings(), &deployment.expected());
         Ok(changed)
+    }
+
+    /// The ledger with what is new in it. Where something seems to be missing, it came to light late.
+    async fn read_on(&mut self, deployment: &Deployment) -> Result<Option<LedgerView>, StoreError> {
+        let began = clock::instant();
+        if began - self.looked_back < LOOK_BACK_EVERY {
+            let recent = deployment.store.published_since(self.ledger.read_from_ms(false)).await?;
+            let newer = self.ledger.with(recent);
+            if newer.as_ref().is_none_or(|newer| newer.goes_on_from(&self.ledger)) {
+                return Ok(newer);
+            }
+        }
+        let recent = deployment.store.published_since(self.ledger.read_from_ms(true)).await?;
+        self.looked_back = began;
+        Ok(self.ledger.with(recent))
     }
 
     async fn step_to(&mut self, ledger: LedgerView, deployment: &Deployment) -> Result<Changed, FollowError> {

@@ -73,6 +73,27 @@ impl LedgerView {
         Some(view)
     }
 
+    /// Whether nothing is missing that the view before doesn't miss: else a row that lies between others
+    /// has not become visible yet, or never will.
+    pub fn goes_on_from(&self, before: &Self) -> bool {
+        let known = before.ends();
+        self.ends().keys().all(|lane| known.contains_key(lane)) && self.missed() <= before.missed()
+    }
+
+    /// Offsets between a lane's first block and its end that no row covers, of all lanes.
+    fn missed(&self) -> i64 {
+        let mut rows: Vec<&LedgerRow> = self.counting.iter().map(AsRef::as_ref).collect();
+        rows.sort_unstable_by_key(|row| row.first_offset);
+        let mut ends: BTreeMap<&Lane, i64> = BTreeMap::new();
+        let mut missed = 0;
+        for row in rows {
+            let end = ends.entry(&row.lane).or_insert(row.first_offset);
+            missed += (row.first_offset - *end).max(0);
+            *end = row.next_offset.max(*end);
+        }
+        missed
+    }
+
     fn take(&mut self, counting: Vec<Published>) {
         self.known.extend(recent_blocks(&counting));
         self.latest_ms = counting.iter().map(|published| published.published_at_ms).max().unwrap_or(0);

@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
 use tokio::sync::oneshot;
 
 use super::{KafkaError, Settings, producer};
+use crate::clock::instant;
 use crate::event::DeadLetter;
 use crate::telemetry::vital_task;
 
@@ -37,8 +38,11 @@ impl ProducerContext for Deliveries {
 
 /// What became of letters, tokens to renew and errors are asked for this often.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// A full queue is tried again after this long.
+/// A full queue is tried again after this long, until it was full for so long.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
+const FULL_PATIENCE: Duration = Duration::from_secs(30);
+/// Letters under way; each has headers besides what the queue counts of it.
+const AT_ONCE: usize = 4_096;
 /// The producer's own queue; a full one makes the sender wait.
 pub const QUEUE_BYTES: u64 = 32 << 20;
 
@@ -65,7 +69,10 @@ impl DeadLetters {
     /// Returns once every letter is acknowledged. After an error all may be sent again: a letter's
     /// identity is (topic, partition, offset, index), so that readers list it once.
     pub async fn send(&self, letters: &[DeadLetter]) -> Result<(), KafkaError> {
-        try_join_all(letters.iter().map(|letter| self.send_one(letter))).await.map(|_| ())
+        for together in letters.chunks(AT_ONCE) {
+            try_join_all(together.iter().map(|letter| self.send_one(letter))).await?;
+        }
+        Ok(())
     }
 
     /// What the broker refuses for its size is cut until it fits, and marked: the value first, then
@@ -95,6 +102,11 @@ impl DeadLetters {
 
     /// It takes no longer than the client's `message.timeout.ms` once the queue has room for it.
     async fn deliver(&self, letter: &DeadLetter, cut: &Cut<'_>, truncated: bool) -> Result<(), ClientError> {
+        if cut.value.is_some_and(|value| value.len() as u64 > QUEUE_BYTES) {
+            // The client would call its queue full, however empty it is.
+            return Err(ClientError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge));
+        }
+        let began = instant();
         loop {
             let (sender, delivered) = oneshot::channel();
             let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(&self.topic, Box::new(sender))
@@ -104,7 +116,9 @@ impl DeadLetters {
             match self.producer.send(record) {
                 // The client tells of every letter that it took.
                 Ok(()) => return delivered.await.unwrap_or(Err(ClientError::Canceled)),
-                Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), _))
+                    if began.elapsed() < FULL_PATIENCE =>
+                {
                     tokio::time::sleep(FULL_PAUSE).await;
                 }
                 Err((error, _)) => return Err(error),

@@ -48,6 +48,10 @@ impl Counts {
         self.values.iter().map(|(key, value)| (key.organization, key.bucket, *value))
     }
 
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// In memory, empty places included.
     pub fn bytes(&self) -> usize {
         self.values.allocation_size()

@@ -167,6 +167,7 @@ fn an_organization_takes_few_bytes() {
         for number in 0..count {
             call(&mut block, &format!("{number:036}"), 480_000);
         }
-        assert!(block.bytes() < 96 * count as usize, "{count} organizations take {} bytes", block.bytes());
+        let bytes = block.organizations.bytes();
+        assert!(bytes < 96 * count as usize, "{count} organizations take {bytes} bytes");
     }
 }

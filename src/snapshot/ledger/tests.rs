@@ -43,8 +43,15 @@ proptest! {
             let new = world.ledger.iter().skip(before).map(|row| row.block);
             late.extend(new.filter(|_| is_late));
             if look {
-                let visible: Vec<_> = stored(&world).into_iter().filter(|row| !late.contains(&row.row.block)).collect();
-                view = looked(view, &visible, false);
+                let rows = stored(&world);
+                let is_visible = |row: &&Published| !late.contains(&row.row.block);
+                let visible: Vec<_> = rows.iter().filter(is_visible).cloned().collect();
+                let newer = looked(LedgerView::of(view.counting().to_vec()), &visible, false);
+                let missed = |view: &LedgerView| gaps(view.counting());
+                if missed(&newer) > missed(&view) {
+                    prop_assert!(!newer.goes_on_from(&view), "what lies between is missed");
+                }
+                view = newer;
             }
         }
         let rows = stored(&world);
@@ -54,6 +61,24 @@ proptest! {
         prop_assert_eq!(blocks(&view), blocks(&whole));
         prop_assert_eq!(view.ends(), whole.ends());
     }
+}
+
+/// Offsets that no row covers, of all lanes.
+fn gaps(rows: &[Published]) -> i64 {
+    let mut lanes: BTreeMap<&Lane, Vec<(i64, i64)>> = BTreeMap::new();
+    for Published { row, .. } in rows {
+        lanes.entry(&row.lane).or_default().push((row.first_offset, row.next_offset));
+    }
+    let missed = |mut ranges: Vec<(i64, i64)>| {
+        ranges.sort_unstable();
+        let (mut end, mut missed) = (ranges[0].0, 0);
+        for (first, next) in ranges {
+            missed += (first - end).max(0);
+            end = next.max(end);
+        }
+        missed
+    };
+    lanes.into_values().map(missed).sum()
 }
 
 /// The view after a look at what is visible now.
