@@ -62,6 +62,27 @@ fn letters(deployment: &Deployment, arguments: &[&str]) -> Value {
     serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stdout))
 }
 
+/// Compressed it is no large record to the broker.
+#[test]
+fn a_record_that_no_queue_has_room_for_is_buried_cut_and_the_lane_goes_on() {
+    let topics = [json!({ "name": "events", "format": "cloudevents" })];
+    let deployment = Deployment::new("large_letter", &topics, &json!({}));
+    let topic = deployment.topic("events");
+    kafka::create_topic(&topic, 1);
+    let producer = KafkaProducer::new();
+    for value in [vec![0; 40 << 20], event(1, "2024-02-29T10:30:00Z").into_bytes()] {
+        let timestamp_ms = Some(LEAP_DAY_MS);
+        producer.send(&topic, &KafkaRecord { timestamp_ms, value: Some(value), ..KafkaRecord::default() });
+    }
+    producer.flush();
+    let mut ingest = deployment.start("ingest", &["ingest"]);
+    await_received(&deployment, &mut ingest, 2);
+    ingest.stop(Duration::from_secs(30));
+    assert_eq!(letters(&deployment, &["list"])["by_reason"], json!({ "too_large": 1 }));
+    let letter = letters(&deployment, &["show", &format!("{topic}/0/0/0")]);
+    assert_eq!(letter["truncated"], json!(true), "{}", letter.to_string().len());
+}
+
 #[test]
 fn rejected_events_count_once_after_a_fix_however_often_they_are_sent_again() {
     // The organization is not where the configuration says.

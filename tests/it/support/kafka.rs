@@ -122,6 +122,8 @@ impl KafkaProducer {
             .set("compression.type", "lz4")
             .set("linger.ms", "10")
             .set("queue.buffering.max.kbytes", "65536")
+            // The broker's limit is of what was compressed.
+            .set("message.max.bytes", "60000000")
             .create()
             .expect("a Kafka producer");
         Self { producer }
