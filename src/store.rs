@@ -32,4 +32,4 @@ pub use read::{BlockCounts, BlockServices, BlockSum, History, Published};
 pub use recounts::{RecountRequest, RecountState};
 pub use usage::{MonthRows, MonthUsage, SeriesPoint, SeriesQuery, Window};
 pub use watermark::{LaneProgress, Watermark};
-pub use write::{Claim, NewBlock};
+pub use write::{Claim, NewBlock, Uncounted};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::aggregate::{BlockId, LedgerRow};
 use crate::event::{DeadLetter, Lane, Rules, RulesHash};
 use crate::source::{CommitError, DeadLetters, Fence, KafkaError, Tenure};
-use crate::store::{Claim, History, NewBlock, Store, StoreError};
+use crate::store::{Claim, History, NewBlock, Store, StoreError, Uncounted};
 
 /// Where blocks and the ledger are kept.
 pub trait Stores: Send + Sync {
@@ -48,6 +48,12 @@ pub trait Stores: Send + Sync {
         lane: &Lane,
         partitions: i32,
     ) -> impl Future<Output = Result<i32, Self::Error>> + Send;
+
+    /// What was seen and not counted of the topic that had the lane's name before it was made anew.
+    fn uncounted_before(
+        &self,
+        lane: &Lane,
+    ) -> impl Future<Output = Result<Option<Uncounted>, Self::Error>> + Send;
 
     /// Offsets of the lane that no roll may cross: a month was closed there.
     fn closed_offsets(&self, lane: &Lane) -> impl Future<Output = Result<Vec<i64>, Self::Error>> + Send;
@@ -106,6 +112,10 @@ impl Stores for Store {
 
     async fn first_partitions(&self, lane: &Lane, partitions: i32) -> Result<i32, StoreError> {
         Self::first_partitions(self, lane, partitions).await
+    }
+
+    async fn uncounted_before(&self, lane: &Lane) -> Result<Option<Uncounted>, StoreError> {
+        Self::uncounted_before(self, lane).await
     }
 
     async fn closed_offsets(&self, lane: &Lane) -> Result<Vec<i64>, StoreError> {

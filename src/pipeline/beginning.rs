@@ -9,6 +9,7 @@ use crate::dedup::{Expected, Journal, Window};
 use crate::event::{Lane, Rules, RulesHash};
 use crate::flush::{FinishedBlock, Stores, TakeOver, TakeOverError, take_over};
 use crate::source::{Committed, Start};
+use crate::store::Uncounted;
 
 #[cfg(test)]
 mod tests;
@@ -64,7 +65,13 @@ impl<S: Stores> Beginner<'_, S> {
             },
         )?;
         let place = self.place(state, &taken).await?;
-        let first = first_blocks(state, &taken, place, self.rules.hash());
+        let first = match taken.end() {
+            Some(end) => first_blocks(state, &taken, end, self.rules.hash()),
+            None => {
+                let loss = self.loss_before(lane).await?;
+                vec![FinishedBlock::empty(place, place, place, self.rules.hash(), loss)]
+            }
+        };
         let window_from = match (first.last(), taken.rows.last()) {
             (Some(block), _) => block.window_from,
             (None, Some(row)) => row.window_from,
@@ -94,6 +101,24 @@ impl<S: Stores> Beginner<'_, S> {
             Start::Latest if is_original => state.log_end,
             _ => state.log_start,
         })
+    }
+
+    /// What the topic lost that had the lane's name before, if it was deleted with records that were
+    /// seen and not counted.
+    async fn loss_before(&self, lane: &Lane) -> Result<String, IngestError> {
+        let uncounted = self
+            .store
+            .uncounted_before(lane)
+            .await
+            .map_err(|error| IngestError::TakeOver(error.to_string()))?;
+        let Some(Uncounted { topic_id, end, high }) = uncounted else { return Ok(String::new()) };
+        let loss = format!(
+            "the topic was deleted and made again: of the log that it had as {topic_id} the ledger ended at {end}, \
+             and {high} was the end that was seen last: at most {} records, and what came after, were never read",
+            high - end
+        );
+        tracing::error!(%lane, "records were lost: {loss}");
+        Ok(loss)
     }
 
     /// Opens the window at `end`: from the journal as far as that reaches, from the log beyond.
@@ -185,12 +210,9 @@ fn replay(
     full.map_or(Ok(reached), |full| Err(full.into()))
 }
 
-/// What is published before anything that is counted.
-fn first_blocks(state: &LaneState, taken: &TakeOver, place: i64, rules: RulesHash) -> Vec<FinishedBlock> {
+/// What is published before anything that is counted, where the ledger ends at `end`.
+fn first_blocks(state: &LaneState, taken: &TakeOver, end: i64, rules: RulesHash) -> Vec<FinishedBlock> {
     let (lane, log_start, log_end) = (&state.lane, state.log_start, state.log_end);
-    let Some(end) = taken.end() else {
-        return vec![FinishedBlock::empty(place, place, place, rules, String::new())];
-    };
     let window_from = taken.rows.last().map_or(end, |row| row.window_from);
     if log_start > end {
         let loss = format!(

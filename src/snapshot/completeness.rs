@@ -123,14 +123,37 @@ pub fn losses(counting: &[(&LedgerRow, i64)], acceptance: Acceptance) -> Vec<Los
     for (row, published_at) in counting {
         lanes.entry(&row.lane).or_default().push((row, *published_at));
     }
-    lanes.into_values().flat_map(|rows| losses_of_lane(rows, acceptance)).collect()
+    for rows in lanes.values_mut() {
+        rows.sort_by_key(|(row, _)| (row.first_offset, row.next_offset));
+    }
+    let losses_of = |(lane, rows): (&&Lane, &Vec<(&LedgerRow, i64)>)| {
+        let begins_with_loss = rows.first().is_some_and(|(row, _)| !row.loss.is_empty());
+        let before = if begins_with_loss { earliest_in_topic_before(&lanes, lane) } else { None };
+        losses_of_lane(rows, before, acceptance)
+    };
+    lanes.iter().flat_map(losses_of).collect()
 }
 
-fn losses_of_lane(mut rows: Vec<(&LedgerRow, i64)>, acceptance: Acceptance) -> Vec<Loss> {
-    rows.sort_by_key(|(row, _)| (row.first_offset, row.next_offset));
+/// What a topic lost before it was made anew came after the last block of then: the earliest time in that.
+fn earliest_in_topic_before(lanes: &BTreeMap<&Lane, Vec<(&LedgerRow, i64)>>, lane: &Lane) -> Option<i64> {
+    let began = lanes.get(lane).and_then(|rows| rows.first()).map(|(_, at)| *at);
+    let is_before = |other: &Lane| {
+        other.topic == lane.topic && other.partition == lane.partition && other.topic_id != lane.topic_id
+    };
+    let others = lanes.iter().filter(|(other, _)| is_before(other));
+    let last_blocks =
+        others.filter_map(|(_, rows)| rows.iter().rev().find_map(|(row, at)| Some((*at, row.times?.0))));
+    last_blocks.filter(|(at, _)| Some(*at) <= began).max().map(|(_, earliest)| earliest)
+}
+
+/// `rows` by offset; `earliest_before`: of the block before them, in a topic that is gone.
+fn losses_of_lane(
+    rows: &[(&LedgerRow, i64)],
+    mut earliest_before: Option<i64>,
+    acceptance: Acceptance,
+) -> Vec<Loss> {
     let mut losses = Vec::new();
     let mut end = rows.first().map_or(0, |(row, _)| row.first_offset);
-    let mut earliest_before = None;
     for (row, published_at) in rows {
         if !row.loss.is_empty() || row.first_offset > end {
             losses.push(Loss {

@@ -84,6 +84,16 @@ fn names(blocks: &[NewBlock<'_>]) -> String {
     blocks.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
+/// Records of a log that is gone: [end, high) at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uncounted {
+    pub topic_id: String,
+    /// Where the ledger ended.
+    pub end: i64,
+    /// The end of the log that was seen last.
+    pub high: i64,
+}
+
 impl Store {
     /// Inserts the blocks' rows, of all of them together, then their ledger rows as *prepared*. An error
     /// of any kind, a dropped future too: each of them may be there in part, and no id of theirs is
@@ -168,6 +178,19 @@ impl Store {
         let action = || format!("store how many partitions topic {} has", lane.topic);
         self.insert::<TopicRecord>("topics", std::iter::once(record), action).await?;
         Ok(self.known_partitions(lane).await?.unwrap_or(partitions))
+    }
+
+    /// What was seen and not counted of the topic that had the lane's name before: of its partition of
+    /// that number, whose latest row or look is the latest of all such topics.
+    pub async fn uncounted_before(&self, lane: &Lane) -> Result<Option<Uncounted>, StoreError> {
+        let query = of_lane(self.client.query(UNCOUNTED_BEFORE), lane)
+            .with_setting("select_sequential_consistency", "1")
+            .fetch_all::<(String, i64, i64)>();
+        let action = || format!("read what was counted of topic {} before it was made anew", lane.topic);
+        let latest = within(QUERY_TIMEOUT, action, query).await?.into_iter().next();
+        Ok(latest
+            .map(|(topic_id, end, high)| Uncounted { topic_id, end, high })
+            .filter(|uncounted| uncounted.end < uncounted.high))
     }
 
     async fn known_partitions(&self, lane: &Lane) -> Result<Option<i32>, StoreError> {
@@ -342,6 +365,21 @@ const LATER_OWNER: &str = "the lane has a later owner";
 
 pub(super) const CLAIMS_OF_LANE: &str = "FROM claims
     WHERE topic = {topic:String} AND topic_id = {topic_id:String} AND partition = {partition:Int32}";
+
+/// The latest of the topics that had the name before: where its ledger ends, and the end that was seen
+/// last of its log.
+const UNCOUNTED_BEFORE: &str = "SELECT topic_id, max(next_offset) AS end, argMax(high, observed_at) AS high
+    FROM
+    (
+        SELECT topic_id, next_offset, toInt64(-1) AS high, toDateTime64(0, 3, 'UTC') AS observed_at, published_at AS at
+        FROM published
+        WHERE topic = {topic:String} AND topic_id != {topic_id:String} AND partition = {partition:Int32}
+        UNION ALL
+        SELECT topic_id, toInt64(0), high, observed_at, observed_at
+        FROM watermarks
+        WHERE topic = {topic:String} AND topic_id != {topic_id:String} AND partition = {partition:Int32}
+    )
+    GROUP BY topic_id ORDER BY max(at) DESC, topic_id LIMIT 1";
 
 /// 0 where nobody has said it.
 const FIRST_PARTITIONS: &str = "SELECT min(partitions) FROM topics

@@ -93,11 +93,7 @@ fn what_kafka_lost_is_told_and_the_rest_goes_on() {
     assert_eq!(story.usage("steady")["complete"], json!(true));
 
     // Made again while it is owned.
-    let remade = story.deployment.topic("remade");
-    kafka::delete_topic(&remade);
-    wait_until("the topic to be made again", Duration::from_secs(30), || {
-        std::panic::catch_unwind(|| kafka::create_topic(&remade, 1)).map_err(|_| "it is still there")
-    });
+    make_again(&story);
     story.send("remade", 40);
     story.send("steady", 10);
     story.await_received(&mut odometer, 950);
@@ -121,6 +117,54 @@ fn what_kafka_lost_is_told_and_the_rest_goes_on() {
     let audited = story.deployment.run(&["audit", "--recount", "--output", "json"]).expect_code(0);
     let report: Value = serde_json::from_str(&audited.stdout).expect("JSON");
     assert_eq!(report["losses"].as_array().expect("losses").len(), 1, "{report}");
+}
+
+fn make_again(story: &Story) {
+    let remade = story.deployment.topic("remade");
+    kafka::delete_topic(&remade);
+    wait_until("the topic to be made again", Duration::from_secs(30), || {
+        std::panic::catch_unwind(|| kafka::create_topic(&remade, 1)).map_err(|_| "it is still there")
+    });
+}
+
+/// Seen, but counted by nobody, for want of a table.
+#[test]
+fn records_that_were_not_counted_when_their_topic_was_deleted_are_told() {
+    let mut story = Story::new();
+    let mut odometer = story.start("before");
+    TOPICS.iter().for_each(|topic| story.send(topic, 100));
+    story.await_received(&mut odometer, 300);
+    let (counts, away) = (story.deployment.table("counts"), story.deployment.table("away"));
+    clickhouse::execute(&format!("RENAME TABLE {counts} TO {away}"));
+    story.send("remade", 70);
+    let seen = format!(
+        "SELECT max(high) FROM {} WHERE topic = '{}'",
+        story.deployment.table("watermarks"),
+        story.deployment.topic("remade")
+    );
+    wait_until("the log's end to be seen", Duration::from_secs(30), || match &*clickhouse::value(&seen) {
+        "170" => Ok(()),
+        high => Err(high.to_owned()),
+    });
+    odometer.kill();
+    clickhouse::execute(&format!("RENAME TABLE {away} TO {counts}"));
+    make_again(&story);
+    story.send("remade", 5);
+    let mut odometer = story.start("after");
+    story.await_received(&mut odometer, 305);
+    story.await_calls([100, 105, 100]);
+
+    let losses = story.losses();
+    let [topic, first, next, told] = &losses[0][..] else { panic!("four columns") };
+    assert_eq!((losses.len(), &**first, &**next), (1, "0", "0"), "{losses:?}");
+    assert!(*topic == story.deployment.topic("remade") && told.contains("at most 70 records"), "{told}");
+    assert_eq!(story.usage("steady")["complete"], json!(false));
+    let metric = story.deployment.http().metric("odometer_losses_total", topic).expect("metrics");
+    assert!((metric - 1.0).abs() < f64::EPSILON, "{metric}");
+    odometer.stop(STOP);
+    let doctor = story.deployment.run(&["doctor", "--output", "json"]).expect_code(1).stdout;
+    assert!(doctor.contains("at most 70 records"), "{doctor}");
+    story.deployment.run(&["audit", "--recount"]).expect_code(0);
 }
 
 fn check_told(story: &Story) {

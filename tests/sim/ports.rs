@@ -9,7 +9,7 @@ use odometer::aggregate::{BlockId, LedgerRow};
 use odometer::event::{DeadLetter, Lane, Rules, RulesHash};
 use odometer::flush::{Commits, Letters, Stores};
 use odometer::source::{CommitError, Tenure};
-use odometer::store::{History, NewBlock};
+use odometer::store::{History, NewBlock, Uncounted};
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
@@ -74,6 +74,11 @@ impl Stores for SimStore {
             Answer::Row(row) => Ok(row.map(|row| *row)),
             other => unreachable!("{other:?} to a prepared row"),
         }
+    }
+
+    /// Looks at the ends of logs are no part of the simulation.
+    async fn uncounted_before(&self, _: &Lane) -> Result<Option<Uncounted>, String> {
+        Ok(None)
     }
 
     async fn closed_offsets(&self, _: &Lane) -> Result<Vec<i64>, String> {

@@ -6,6 +6,7 @@ use crate::event::{Lane, Rules, RulesHash};
 use crate::flush::FinishedBlock;
 use crate::source::Tenure;
 use crate::store::History;
+use crate::store::Uncounted;
 
 /// Knows only inserts: an error of any other call is the test's own.
 #[derive(Default)]
@@ -55,6 +56,10 @@ impl Stores for Blocks {
     }
 
     async fn first_partitions(&self, _: &Lane, _: i32) -> Result<i32, &'static str> {
+        Err(NOT_ASKED_FOR)
+    }
+
+    async fn uncounted_before(&self, _: &Lane) -> Result<Option<Uncounted>, &'static str> {
         Err(NOT_ASKED_FOR)
     }
 
