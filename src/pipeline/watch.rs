@@ -13,6 +13,9 @@ use crate::store::{RecountRequest, Store, Watermark};
 /// recounts are asked for.
 pub type HeldLanes = Arc<Mutex<Vec<(Lane, mpsc::Sender<RecountRequest>)>>>;
 
+/// Until there are lanes, they are looked for this often.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+
 /// Stores where each held lane's log ends, and when that was seen, so that readers can say up to when
 /// every event is counted. Ends the session (`remade`) when a topic was made anew under its name.
 pub async fn watch(
@@ -26,11 +29,14 @@ pub async fn watch(
 ) {
     let mut failures = 0u32;
     let mut turn = 0u32;
-    while ended.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+    // What is counted first is visible soon, and is to be known as complete then.
+    let mut wait = interval.min(FIRST_LOOK);
+    while ended.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
         let held = held.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if held.is_empty() {
             continue;
         }
+        wait = interval;
         ask_for_recounts(&store, &held).await;
         let lanes: Vec<_> = held.into_iter().map(|(lane, _)| lane).collect();
         let check_topics = turn.is_multiple_of(TOPIC_CHECK_TURNS);

@@ -74,6 +74,14 @@ impl Story {
         });
     }
 
+    /// Where a log ends is looked at once a second.
+    fn await_complete(&self) {
+        wait_until("everything to be known", Duration::from_secs(30), || match self.usage("steady") {
+            answer if answer["complete"] == json!(true) => Ok(()),
+            answer => Err(answer.to_string()),
+        });
+    }
+
     /// (topic, first, next, loss) of the ledger's rows that tell of a loss.
     fn losses(&self) -> Vec<Vec<String>> {
         clickhouse::rows(&format!(
@@ -90,7 +98,7 @@ fn what_kafka_lost_is_told_and_the_rest_goes_on() {
     TOPICS.iter().for_each(|topic| story.send(topic, 300));
     story.await_received(&mut odometer, 900);
     story.await_calls([300, 300, 300]);
-    assert_eq!(story.usage("steady")["complete"], json!(true));
+    story.await_complete();
 
     // Made again while it is owned.
     make_again(&story);
@@ -208,8 +216,10 @@ fn neither_expired_commits_nor_an_operators_reset_change_a_count() {
     story.await_received(&mut odometer, 1_070);
     story.await_calls([320, 300, 450]);
     assert_eq!(story.losses(), [[""; 0]; 0]);
-    assert_eq!(story.usage("steady")["complete"], json!(true));
+    story.await_complete();
     odometer.stop(STOP);
+    let log = std::fs::read_to_string(story.deployment.folder().join("reset.log")).expect("a log");
+    assert!(log.contains("names no block (an operator's reset?)"), "{log}");
     deployment_is_sound(&story.deployment);
 }
 

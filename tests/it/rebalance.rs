@@ -21,8 +21,19 @@ const TRICKLE: (usize, Duration) = (4, Duration::from_millis(4));
 
 #[test]
 fn a_lane_that_its_owner_keeps_through_rebalances_loses_nothing() {
+    come_and_go("rebalance", true);
+}
+
+#[test]
+fn nor_does_one_whose_records_are_taken_one_by_one() {
+    come_and_go("rebalance_one", false);
+}
+
+fn come_and_go(test: &str, batches: bool) {
     let topics = [json!({ "name": "events", "format": "cloudevents" })];
-    let deployment = Deployment::new("rebalance", &topics, &spine::configuration());
+    let mut configuration = spine::configuration();
+    configuration["kafka"]["batches"] = json!(batches);
+    let deployment = Deployment::new(test, &topics, &configuration);
     let mut sender = Sender::new(&deployment, "events", Format::CloudEvents, EVENTS, PARTITIONS);
     deployment.run(&["setup"]).expect_code(0);
     let mut first = deployment.start_elsewhere("first", &["ingest"]);
@@ -53,8 +64,10 @@ fn a_lane_that_its_owner_keeps_through_rebalances_loses_nothing() {
     figures::await_received(&deployment, &mut first, sent.totals.received().into());
     figures::check_ledger(&deployment, &sent);
     figures::check_usage(&deployment, &sent.totals);
+    figures::check_register(&deployment, &sent.totals);
     figures::check_dead_letters(&deployment, &sent);
     first.stop(Duration::from_secs(30));
+    deployment.run(&["audit", "--recount"]).expect_code(0);
 }
 
 /// Gives the group the time for a rebalance; where it takes longer, the test is only weaker.

@@ -73,7 +73,7 @@ async fn views_have_the_columns_that_the_contract_names() {
 async fn what_is_acknowledged_is_durable() {
     let (_, settings) = servers::new_store("durable").await;
     let client = user(&settings);
-    for table in ["counts", "service_changes", "prepared", "published", "rules"] {
+    for table in ["counts", "service_changes", "prepared", "published", "claims", "rules"] {
         let sql = "SELECT engine_full FROM system.tables WHERE database = ? AND name = ?";
         let stored = clickhouse::stored(&settings.database, table);
         let name = stored.rsplit('`').nth(1).unwrap();
