@@ -5,6 +5,7 @@ mod damaged;
 mod migrations;
 mod on_postgres;
 mod pages;
+mod rate;
 mod roles;
 pub mod world;
 mod year;

@@ -11,7 +11,7 @@ use odometer::accounts::{self, Accounts};
 use odometer::aggregate::{BlockId, BlockKind, CountRow, Fold, LedgerRow, ServiceRow, Tally};
 use odometer::clock::Time;
 use odometer::event::{HOUR_MS, Lane, RulesHash};
-use odometer::http::{App, Settings, app_with};
+use odometer::http::{App, Rate, Settings, app_with};
 use odometer::rating::PriceBook;
 use odometer::snapshot::changes::Changes;
 use odometer::snapshot::completeness::Acceptance;
@@ -41,6 +41,19 @@ pub struct World {
     tenure: u128,
     blocks: u64,
     _stop: DropGuard,
+}
+
+/// What a test wants otherwise.
+pub struct Wish {
+    pub rate: Rate,
+    pub book: PriceBook,
+    pub fail: FailPolicy,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self { rate: Settings::DEFAULT_RATE, book: PriceBook::built_in(), fail: FailPolicy::Auto }
+    }
 }
 
 pub struct Answer {
@@ -97,6 +110,19 @@ impl World {
         accounts_url: String,
         adjust: impl FnOnce(App, &Arc<Accounts>) -> App,
     ) -> Self {
+        Self::build(test, accounts_url, Wish::default(), adjust).await
+    }
+
+    pub async fn wishing(test: &str, accounts_url: String, wish: Wish) -> Self {
+        Self::build(test, accounts_url, wish, |app, _| app).await
+    }
+
+    async fn build(
+        test: &str,
+        accounts_url: String,
+        wish: Wish,
+        adjust: impl FnOnce(App, &Arc<Accounts>) -> App,
+    ) -> Self {
         let (store, _) = servers::new_store(test).await;
         let mut settings = accounts::Settings::new(accounts_url);
         settings.test_clock = true;
@@ -114,14 +140,14 @@ impl World {
         let deployment = Arc::new(Deployment::new(settings, store.clone(), clock.clone()));
         let check = readiness.check("clickhouse");
         tokio::spawn(follow(deployment.clone(), changes.clone(), check, shutdown.clone()));
-        let plans = Plans::new(accounts.clone(), PriceBook::built_in(), FailPolicy::Auto);
+        let plans = Plans::new(accounts.clone(), wish.book, wish.fail);
         let snapshots = Snapshots::new(deployment.clone(), Vec::new(), Vec::new(), changes, clock.clone())
             .with_plans(plans);
         let settings = Settings {
             operator_token: TOKEN.to_owned(),
             public_url: "https://odometer.example".to_owned(),
             snapshot_interval: Duration::from_millis(50),
-            rate: Settings::DEFAULT_RATE,
+            rate: wish.rate,
         };
         let metrics = Arc::new(String::new);
         let state =
