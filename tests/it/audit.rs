@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use odometer::accounts::database::Database;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -14,7 +15,8 @@ use crate::oracle::Format;
 use crate::spine::{self, Sender};
 use crate::support::clickhouse;
 use crate::support::deployment::Deployment;
-use crate::support::servers;
+use crate::support::wait::wait_until;
+use crate::support::{block_on, servers};
 
 const EVENTS: u64 = 8_000;
 const TOPICS: [(&str, Format); 3] =
@@ -249,6 +251,50 @@ fn what_the_log_no_longer_holds_is_said_to_be_not_verifiable() {
     assert_eq!(parts.len(), 1, "{answer}");
     assert_eq!(parts[0]["reason"], json!("the log starts at 100"), "{answer}");
     assert_eq!(parts[0]["first_offset"], json!(0), "{answer}");
+}
+
+#[test]
+fn a_change_of_the_account_log_is_found() {
+    let topic = [json!({ "name": "events", "format": "cloudevents" })];
+    let deployment = Deployment::new("audit_accounts", &topic, &json!({}));
+    deployment.run(&["setup"]).expect_code(0);
+    let serve = deployment.start("serve", &["serve"]);
+    let http = deployment.http();
+    wait_until("serve to answer", Duration::from_secs(60), || http.get_ok("/healthz"));
+    for id in ["acme", "beta", "gamma"] {
+        let sign_up =
+            json!({ "id": id, "name": id, "email": format!("billing@{id}.example"), "region": "us" });
+        http.change("POST", "/v1/organizations", &sign_up);
+    }
+    serve.stop(Duration::from_secs(30));
+    let log = audit(&deployment, &[], 0)["account_log"].take();
+    let last = log["entries"].as_i64().expect("entries");
+    assert!(last >= 3 && log["problem"].is_null(), "{log}");
+
+    let url = format!("sqlite://{}", deployment.folder().join("odometer.db").display());
+    let database = block_on(Database::open(&url, 1)).expect("open the accounts database");
+    let execute = |sql: &'static str, sequence: i64| {
+        let changed = block_on(database.execute(sql, &[sequence.into()])).expect(sql);
+        assert_eq!(changed, 1, "{sql} of {sequence}");
+    };
+    let assert_found = |what: &str| {
+        let answer = audit(&deployment, &[], 1);
+        assert_eq!(answer["account_log"]["problem"], json!(what), "{answer}");
+        assert_eq!((&answer["balanced"], &answer["findings"]), (&json!(false), &json!([])), "{answer}");
+        let said = deployment.run(&["audit"]).expect_code(1).stdout;
+        assert!(said.contains("NOT BALANCED") && said.contains(what), "{said}");
+    };
+    let middle = last - 1;
+    execute("UPDATE audit_log SET actor = actor || '!' WHERE sequence = $1", middle);
+    assert_found(&format!(
+        "account log: entry {middle} does not have its hash: it or one before was changed"
+    ));
+    execute("UPDATE audit_log SET actor = substr(actor, 1, length(actor) - 1) WHERE sequence = $1", middle);
+    audit(&deployment, &[], 0);
+    execute("DELETE FROM audit_log WHERE sequence = $1", last);
+    assert_found(&format!("account log: it ends with entry {middle}, but entry {last} was written"));
+    execute("DELETE FROM audit_log WHERE sequence = $1", 1);
+    assert_found("account log: entry 1 is missing, 2 follows");
 }
 
 fn delete_records(topic: &str, partition: i32, before: i64) {
