@@ -2,6 +2,7 @@
 
 mod api;
 mod damaged;
+mod entitlements;
 mod migrations;
 mod on_postgres;
 mod pages;

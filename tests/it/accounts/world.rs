@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use odometer::accounts::{self, Accounts};
+use odometer::accounts::{self, Accounts, Caller};
 use odometer::aggregate::{BlockId, BlockKind, CountRow, Fold, LedgerRow, ServiceRow, Tally};
 use odometer::clock::Time;
 use odometer::event::{HOUR_MS, Lane, RulesHash};
@@ -197,6 +197,12 @@ impl World {
 
     pub async fn operator(&self, method: &str, path: &str, body: Value) -> Answer {
         self.call(TOKEN, method, path, Some(body)).await
+    }
+
+    /// Moves the clock while nobody reads the lane.
+    pub async fn pass(&self, now_ms: i64) {
+        let moved = self.accounts.set_test_clock(&Caller::operator(), Time(now_ms)).await;
+        moved.expect("move the clock");
     }
 
     pub async fn set_clock(&self, now: &str) {
