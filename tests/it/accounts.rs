@@ -8,5 +8,6 @@ mod on_postgres;
 mod pages;
 mod rate;
 mod roles;
+mod stream;
 pub mod world;
 mod year;

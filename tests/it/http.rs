@@ -7,7 +7,7 @@ pub mod ledger;
 mod listener;
 mod problems;
 mod series;
-mod stream;
+pub mod stream;
 mod topic;
 mod usage;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use odometer::accounts::{self, Accounts, Caller};
 use odometer::aggregate::{BlockId, BlockKind, CountRow, Fold, LedgerRow, ServiceRow, Tally};
@@ -36,6 +37,7 @@ pub struct World {
     app: Router,
     pub accounts: Arc<Accounts>,
     pub deployment: Arc<Deployment>,
+    pub changes: Arc<Changes>,
     pub store: Store,
     lane: Lane,
     tenure: u128,
@@ -141,8 +143,9 @@ impl World {
         let check = readiness.check("clickhouse");
         tokio::spawn(follow(deployment.clone(), changes.clone(), check, shutdown.clone()));
         let plans = Plans::new(accounts.clone(), wish.book, wish.fail);
-        let snapshots = Snapshots::new(deployment.clone(), Vec::new(), Vec::new(), changes, clock.clone())
-            .with_plans(plans);
+        let snapshots =
+            Snapshots::new(deployment.clone(), Vec::new(), Vec::new(), changes.clone(), clock.clone())
+                .with_plans(plans);
         let settings = Settings {
             operator_token: TOKEN.to_owned(),
             public_url: "https://odometer.example".to_owned(),
@@ -156,7 +159,7 @@ impl World {
         let _stop = shutdown.drop_guard();
         let pages = web::pages(web::Settings { sandbox_payments: true, kafka: None });
         let app = app_with(adjust(state, &accounts), pages);
-        Self { app, accounts, deployment, store, lane, tenure: rand::random(), blocks: 0, _stop }
+        Self { app, accounts, deployment, changes, store, lane, tenure: rand::random(), blocks: 0, _stop }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
@@ -173,6 +176,11 @@ impl World {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a whole body").to_bytes();
         Text { status: parts.status.as_u16(), headers: parts.headers, bytes: bytes.to_vec() }
+    }
+
+    /// An answer whose body goes on.
+    pub async fn open(&self, request: Request<Body>) -> Response {
+        self.app.clone().oneshot(request).await.expect("a router never fails")
     }
 
     /// The status and the slug of a refusal; a body that goes on is not read.

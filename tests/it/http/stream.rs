@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use axum::http::header;
+use axum::response::Response;
 use futures::StreamExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -10,7 +11,7 @@ use super::ledger::calls;
 use super::{PATIENCE, Service, authorized};
 
 /// The events of a stream, one by one.
-struct Events {
+pub struct Events {
     body: BodyDataStream,
     text: String,
 }
@@ -18,14 +19,17 @@ struct Events {
 impl Events {
     async fn of(service: &Service, organization: &str) -> Self {
         let path = format!("/v1/organizations/{organization}/usage/stream");
-        let response = service.app.clone().oneshot(authorized(&path)).await.unwrap();
+        Self::from(service.app.clone().oneshot(authorized(&path)).await.unwrap())
+    }
+
+    pub fn from(response: Response) -> Self {
         assert_eq!(response.status().as_u16(), 200);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
         Self { body: response.into_body().into_data_stream(), text: String::new() }
     }
 
     /// The data of the next event; `None` at the stream's end.
-    async fn next(&mut self) -> Option<Value> {
+    pub async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
