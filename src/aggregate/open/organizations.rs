@@ -109,7 +109,9 @@ impl Organizations {
         if self.index.is_full() {
             let larger = self.index.len().max(Index::LEAST / 2) * 2;
             let mut index = Index::with_slots(larger);
-            self.each_name(|name, number| index.insert(self.seed.hash(name), number));
+            for (number, (name, ..)) in self.each().enumerate() {
+                index.insert(self.seed.hash(name), number as u32);
+            }
             self.index = index;
         } else {
             self.index.insert(hash, number);
@@ -147,12 +149,6 @@ impl Organizations {
         }
         let number = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         self.long[number as usize].as_bytes()
-    }
-
-    fn each_name(&self, mut visit: impl FnMut(&str, u32)) {
-        for (number, organization) in self.pieces.iter().flatten().enumerate() {
-            visit(text(self.name_of(organization)), number as u32);
-        }
     }
 
     /// Name, current bucket and its value, by number.
