@@ -43,6 +43,8 @@ pub struct Config {
     pub http: Http,
     /// Where `odometer ingest` tells how it is; `None`: nowhere.
     pub ingest_listen: Option<String>,
+    /// Threads that count in one `ingest` process; 1 to 64.
+    pub ingest_threads: u64,
     pub operator_token: Secret,
     pub metering: Metering,
     /// Bytes for windows and queues of all lanes together.
@@ -72,8 +74,6 @@ pub struct Kafka {
     pub start: Start,
     /// Take records from the client in batches.
     pub batches: bool,
-    /// Members of the group that one `ingest` process is; 1 to 64.
-    pub consumers: u64,
     /// Librdkafka's, without those that odometer owns.
     pub properties: BTreeMap<String, Secret>,
 }

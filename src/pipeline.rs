@@ -1,11 +1,13 @@
 //! Wires source → decode → dedup → aggregate → flush, for as long as the process may.
 //!
-//! One thread per consumer reads, decodes and counts its lanes: nothing is shared, nothing locked. A
-//! task per lane publishes what the thread finished; one block per lane is under way, and where
-//! publishing is slower than counting, the thread reads less.
+//! One thread is the group's member: it reads, and shares records out to threads that decode and count,
+//! each its own lanes: nothing of a lane is shared, nothing locked. A task per lane publishes what was
+//! finished; one block per lane is under way, and where publishing is slower than counting, less is
+//! read.
 
 mod beginning;
 mod counter;
+mod counting;
 mod group;
 mod ingest;
 mod lane_task;
@@ -43,8 +45,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// Bytes of memory for blocks that are open or being published, of all lanes.
     pub block_memory: u64,
-    /// Consumers of this process, each with a thread of its own; at least 1.
-    pub consumers: usize,
+    /// Threads that count, each its share of the lanes; at least 1.
+    pub threads: usize,
     pub flush_interval: Duration,
     pub roll_interval: Duration,
     pub shutdown_timeout: Duration,

@@ -108,15 +108,6 @@ impl Settings {
         if self.batches { ffi::Taking::Batches } else { ffi::Taking::OneByOne }
     }
 
-    /// Those of one of several consumers of a process, by number: a static member's id is its own.
-    pub fn of_consumer(&self, number: usize) -> Self {
-        let mut settings = self.clone();
-        if let Some(id) = settings.properties.get_mut("group.instance.id") {
-            id.push_str(&format!("-{number}"));
-        }
-        settings
-    }
-
     /// The most bytes that a consumer holds of what nobody has read yet: its queue, what it keeps of
     /// each message there, and one answer, unpacked, that is still added to it when it is full.
     pub fn fetched_bytes(&self) -> u64 {

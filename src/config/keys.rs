@@ -88,13 +88,6 @@ pub const KEYS: &[Key] = &[
         "Whether records are taken from librdkafka in batches. `false` takes them one by one, which is slower and counts the same.",
     ),
     key(
-        "kafka.consumers",
-        "integer",
-        Some("1"),
-        "Members of the group that an `ingest` process is, each with a thread that counts its share of the lanes: 1 to 64. \
-         More than one where a process has cores to itself and its topics a partition for each member.",
-    ),
-    key(
         "kafka.properties",
         "map",
         Some("{}"),
@@ -156,6 +149,13 @@ pub const KEYS: &[Key] = &[
         "address",
         None,
         "Where `ingest`, as a process of its own, answers `/healthz`, `/readyz` and `/metrics`: `HOST:PORT`; port 0 takes a free one. Without it, nowhere.",
+    ),
+    key(
+        "ingest.threads",
+        "integer",
+        None,
+        "Threads that count, each its share of the process's lanes: 1 to 64. Without it, as many as the process has cores, at most 4: \
+         what one thread that reads can keep busy.",
     ),
     key(
         "auth.operator_token",

@@ -16,8 +16,10 @@ use crate::store::Layout;
 
 /// Below this no lane's window and queue have room.
 const LEAST_MEMORY: u64 = 1 << 20;
-/// Far more than a machine has use for: each has a thread, connections and a queue of its own.
-const MAX_CONSUMERS: u64 = 64;
+/// More than one member of a group can keep busy.
+const MAX_THREADS: u64 = 64;
+/// What one thread that reads can keep busy.
+const DEFAULT_THREADS: u64 = 4;
 /// A meter's number has 16 bits, and `api_calls` is one of them.
 const MAX_METERS: usize = 1_000;
 
@@ -28,7 +30,9 @@ pub fn config(root: &Scope<'_>) -> Option<Config> {
     let clickhouse = clickhouse(&root.section("clickhouse"));
     let accounts_url = root.section("accounts").get("url", secret_of(values::accounts_url));
     let http = http(&root.section("http"));
-    let ingest_listen = root.section("ingest").optional("listen", values::listen_address);
+    let ingest = root.section("ingest");
+    let ingest_listen = ingest.optional("listen", values::listen_address);
+    let ingest_threads = ingest.optional("threads", values::integer_within(1, MAX_THREADS));
     let operator_token = root.section("auth").get("operator_token", secret_of(values::text));
     let metering = metering(&root.section("metering"));
     let cache = root.section("cache");
@@ -57,12 +61,18 @@ pub fn config(root: &Scope<'_>) -> Option<Config> {
         accounts_url,
         http,
         ingest_listen,
+        ingest_threads: ingest_threads.unwrap_or_else(threads),
         operator_token,
         metering,
         meters,
         regions,
         payments: payments?,
     })
+}
+
+/// One for each core, as far as reading keeps up.
+fn threads() -> u64 {
+    std::thread::available_parallelism().map_or(1, |cores| DEFAULT_THREADS.min(cores.get() as u64))
 }
 
 fn kafka(scope: &Scope<'_>) -> Kafka {
@@ -74,7 +84,6 @@ fn kafka(scope: &Scope<'_>) -> Kafka {
         snapshots: scope.get("snapshots", values::topic),
         start: scope.get("start", choice(&[("earliest", Start::Earliest), ("latest", Start::Latest)])),
         batches: scope.get("batches", values::boolean),
-        consumers: scope.get("consumers", values::integer_within(1, MAX_CONSUMERS)),
         properties: properties::read(&scope.section("properties")),
     };
     for (key, name) in [("dead_letters", &kafka.dead_letters), ("snapshots", &kafka.snapshots)] {

@@ -45,10 +45,10 @@ impl Config {
         for (name, value) in &self.kafka.properties {
             properties.insert(name.clone(), fetch(&format!("kafka.properties.{name}"), value)?);
         }
-        // A quarter of the memory for what clients have fetched and nobody has read yet.
-        properties.entry("queued.max.messages.kbytes".to_owned()).or_insert_with(|| {
-            (self.memory / 4 / self.kafka.consumers / 1024).clamp(1024, 64 * 1024).to_string()
-        });
+        // A quarter of the memory for what the client has fetched and nobody has read yet.
+        properties
+            .entry("queued.max.messages.kbytes".to_owned())
+            .or_insert_with(|| (self.memory / 4 / 1024).clamp(1024, 64 * 1024).to_string());
         Ok(source::Settings {
             brokers: self.kafka.brokers.clone(),
             group: self.kafka.group.clone(),
@@ -72,7 +72,7 @@ impl Config {
             rules: self.kafka.topics.iter().map(|topic| (topic.name.clone(), self.rules_of(topic))).collect(),
             cache: self.cache_settings(),
             block_memory: self.memory / 4,
-            consumers: usize::try_from(self.kafka.consumers).unwrap_or(1),
+            threads: usize::try_from(self.ingest_threads).unwrap_or(1),
             flush_interval: self.metering.flush_interval,
             roll_interval: self.metering.roll_interval,
             shutdown_timeout: self.shutdown_timeout,

@@ -9,8 +9,8 @@ use super::Settings;
 use super::counter::LogCutShort;
 use super::metrics;
 use super::pace::Beat;
-use super::session::{Session, SessionEnd};
-use super::waiting::{Waiting, WaitingLanes};
+use super::session::{Session, SessionEnd, polled_bytes};
+use super::waiting::WaitingLanes;
 use crate::clock::Clock;
 use crate::decode::InvalidRules;
 use crate::dedup::{Cache, CacheFull};
@@ -58,20 +58,17 @@ pub enum IngestError {
     Cache { dir: String, cause: String },
 }
 
-/// What a consumer says of itself to `/readyz`.
+/// What counting says of itself to `/readyz`.
 pub(super) struct Checks {
-    /// The group has told this consumer which lanes are its own, none included.
+    /// The group has told which lanes are this process's own, none included.
     assignment: ReadinessCheck,
     /// What is counted is published.
     flushing: ReadinessCheck,
 }
 
 impl Checks {
-    fn new(readiness: &Readiness, consumer: usize) -> Self {
-        Self {
-            assignment: readiness.check(&format!("assignment-{consumer}")),
-            flushing: readiness.check(&format!("flushing-{consumer}")),
-        }
+    fn new(readiness: &Readiness) -> Self {
+        Self { assignment: readiness.check("assignment"), flushing: readiness.check("flushing") }
     }
 
     pub(super) fn assigned(&self) {
@@ -98,8 +95,8 @@ const RULES_PAUSE: Duration = Duration::from_secs(1);
 /// Rows that the gate hides are dropped this often.
 const GARBAGE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Counts until `shutdown`, with as many consumers as the settings say. Servers that go away are
-/// waited for without end; the error is one that no waiting mends.
+/// Counts until `shutdown`. Servers that go away are waited for without end; the error is one that no
+/// waiting mends.
 pub async fn ingest(
     settings: Settings,
     store: Store,
@@ -107,7 +104,6 @@ pub async fn ingest(
     readiness: &Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), IngestError> {
-    let settings = Arc::new(settings);
     store_rules(&settings, &store, &shutdown).await;
     let letters = DeadLetters::connect(&settings.kafka)?;
     let cache = Cache::open(&settings.cache).map_err(|error| IngestError::Cache {
@@ -116,35 +112,25 @@ pub async fn ingest(
     })?;
     tell_memory(&settings);
     let garbage = tokio::spawn(vital_task(collect_garbage(store.clone(), shutdown.clone())));
-    let inserts = Arc::new(Inserts::new(store));
-    let beat = Beat::new(settings.flush_interval, crate::clock::instant());
-    let mut threads = Vec::new();
-    let consumers = settings.consumers.max(1);
-    let waiting = Waiting::default();
-    for number in 0..consumers {
-        let kafka = if consumers > 1 { settings.kafka.of_consumer(number) } else { settings.kafka.clone() };
-        let session = Session {
-            settings: Arc::new(Settings { kafka, ..(*settings).clone() }),
-            inserts: Arc::clone(&inserts),
-            letters: letters.clone(),
-            cache: cache.clone(),
-            clock: clock.clone(),
-            runtime: Handle::current(),
-            shutdown: shutdown.clone(),
-            checks: Checks::new(readiness, number),
-            beat,
-            waiting: WaitingLanes::of(number, &waiting),
-        };
-        let thread = thread::Builder::new()
-            .name(format!("consumer-{number}"))
-            .spawn(move || vital(|| keep_running(&session)));
-        threads.push(thread.map_err(|error| IngestError::Group { cause: error.to_string() })?);
-    }
+    let session = Session {
+        beat: Beat::new(settings.flush_interval, crate::clock::instant()),
+        settings: Arc::new(settings),
+        inserts: Arc::new(Inserts::new(store)),
+        letters,
+        cache,
+        clock,
+        runtime: Handle::current(),
+        shutdown,
+        checks: Checks::new(readiness),
+        waiting: WaitingLanes::default(),
+    };
+    let member = thread::Builder::new()
+        .name("member".into())
+        .spawn(move || vital(|| keep_running(&session)))
+        .map_err(|error| IngestError::Group { cause: error.to_string() })?;
     let ended = tokio::task::spawn_blocking(move || {
-        threads.into_iter().try_for_each(|thread| {
-            // A panic of one has ended the process.
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        // A panic of it has ended the process.
+        member.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
     .await;
     garbage.abort();
@@ -169,13 +155,14 @@ const PROGRAM_BYTES: u64 = 96 << 20;
 /// The most that counting takes, as a sum of what it is for.
 fn tell_memory(settings: &Settings) {
     let (windows, blocks) = (settings.cache.memory, settings.block_memory);
-    let fetched = settings.kafka.fetched_bytes().saturating_mul(settings.consumers.max(1) as u64);
-    let terms = [windows, blocks, fetched, LETTER_BYTES, PROGRAM_BYTES];
+    let (fetched, polled) = (settings.kafka.fetched_bytes(), polled_bytes(settings.threads));
+    let terms = [windows, blocks, fetched, polled, LETTER_BYTES, PROGRAM_BYTES];
     let at_most = terms.into_iter().fold(0, u64::saturating_add);
     tracing::info!(
         windows,
         blocks,
         fetched,
+        polled,
         dead_letters = LETTER_BYTES,
         program = PROGRAM_BYTES,
         at_most,

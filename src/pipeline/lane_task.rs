@@ -20,15 +20,15 @@ use crate::telemetry::{vital, vital_task};
 
 pub type LanePublisher = Publisher<Store, Arc<Fence>, DeadLetters>;
 
-/// What a lane's task tells the thread that counts.
+/// What a lane's task tells the thread that counts the lane, by the lane's slot in the session.
 #[derive(Debug)]
 pub enum LaneEvent {
     /// One of the finished blocks is published.
-    Published { slot: usize, tenure: u128 },
+    Published { slot: usize },
     /// The tenure is over: the session must leave the group and join it anew.
-    Ended { slot: usize, tenure: u128, cause: TenureEnded },
+    Ended { slot: usize, cause: TenureEnded },
     /// A recount has changed which keys the window must hold: the session must begin anew.
-    WindowReplaced { slot: usize, tenure: u128 },
+    WindowReplaced { slot: usize, lane: String },
 }
 
 /// How a lane's task came to its end.
@@ -67,11 +67,13 @@ pub struct Recounts {
 impl LaneTask {
     /// Publishes what comes until the sender is gone or the tenure is over, and rolls up in between.
     pub async fn run(mut self, mut blocks: mpsc::Receiver<ClosedBlock>, events: mpsc::Sender<LaneEvent>) {
-        let (slot, tenure) = (self.slot, self.publisher.tenure().id);
+        let slot = self.slot;
         let event = match vital_task(self.publish_all(&mut blocks, &events)).await {
             Ok(TaskEnd::Released) => return,
-            Ok(TaskEnd::WindowReplaced) => LaneEvent::WindowReplaced { slot, tenure },
-            Err(cause) => LaneEvent::Ended { slot, tenure, cause },
+            Ok(TaskEnd::WindowReplaced) => {
+                LaneEvent::WindowReplaced { slot, lane: self.publisher.tenure().lane.to_string() }
+            }
+            Err(cause) => LaneEvent::Ended { slot, cause },
         };
         let _ = events.send(event).await;
     }
@@ -95,8 +97,7 @@ impl LaneTask {
                     let Some(block) = block else { return Ok(TaskEnd::Released) };
                     let block = self.finish(block).await?;
                     self.publish(block).await?;
-                    let published = LaneEvent::Published { slot: self.slot, tenure: self.publisher.tenure().id };
-                    if events.send(published).await.is_err() {
+                    if events.send(LaneEvent::Published { slot: self.slot }).await.is_err() {
                         return Ok(TaskEnd::Released);
                     }
                 }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -6,25 +7,25 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::lane_task::LaneEvent;
+use super::counting::{Answer, Common, CountingThread, Failure, Load};
 use super::lanes::{Grounds, ReadyLane};
-use super::pace::{Beat, Pace};
+use super::pace::Beat;
 use super::waiting::WaitingLanes;
-use super::watch::{self, HeldLanes};
-use super::{ClosedBlock, IngestError, LaneCounter, Settings, metrics};
+use super::watch::{self, WatchedLanes};
+use super::{IngestError, Settings};
 use crate::clock::{Clock, instant};
 use crate::dedup::Cache;
-use crate::event::{Lane, Record};
+use crate::event::Lane;
 use crate::flush::Inserts;
-use crate::source::{Batch, Client, DeadLetters, Fence, Item, Rebalance, TopicDescription};
+use crate::source::{Batch, Client, DeadLetters, Fence, Rebalance, TopicDescription};
 use crate::store::{RecountRequest, Store};
 
-/// One membership in the group, from joining to leaving, on a thread of its own.
+/// One membership in the group, from joining to leaving, on a thread of its own that reads for the
+/// threads that count.
 pub struct Session {
     pub settings: Arc<Settings>,
-    /// Of all sessions of the process.
     pub inserts: Arc<Inserts<Store>>,
     pub letters: DeadLetters,
     pub cache: Cache,
@@ -33,7 +34,7 @@ pub struct Session {
     pub shutdown: CancellationToken,
     pub(super) checks: super::ingest::Checks,
     pub(super) beat: Beat,
-    /// Of all sessions of the process: what had no room in this one is not tried at once in the next.
+    /// Across sessions: what had no room in this one is not tried at once in the next.
     pub(super) waiting: WaitingLanes,
 }
 
@@ -46,91 +47,112 @@ pub enum SessionEnd {
     Doubt(IngestError),
 }
 
-struct Slot {
-    counter: LaneCounter,
-    tenure: u128,
-    blocks: mpsc::Sender<ClosedBlock>,
-    task: JoinHandle<()>,
+/// A lane that is held.
+struct HeldLane {
+    /// Its number among all that the session has opened, and that of the thread that counts it.
+    slot: usize,
+    thread: usize,
+    lane: Lane,
     recounts: mpsc::Sender<RecountRequest>,
-    /// Since when a block has been under way.
-    publishing: Option<Instant>,
-    opened: Instant,
-    pace: Pace,
+    task: JoinHandle<()>,
 }
 
-/// Records of one lane that follow one another in a batch.
-struct Run<'b> {
-    slot: usize,
-    records: Vec<(Record<'b>, i32)>,
+impl Drop for HeldLane {
+    /// A task that waits for a server that is down must not outlive its lane.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 struct Running<'a> {
     session: &'a Session,
     client: Client,
     fence: Arc<Fence>,
-    slots: Vec<Option<Slot>>,
-    by_partition: HashMap<(String, i32), usize>,
-    held: HeldLanes,
-    events: mpsc::Receiver<LaneEvent>,
-    event_sender: mpsc::Sender<LaneEvent>,
+    threads: Vec<CountingThread>,
+    failures: mpsc::Receiver<Failure>,
+    /// By (topic, partition).
+    held: HashMap<(String, i32), HeldLane>,
+    watched: WatchedLanes,
+    /// Lanes that were ever opened.
+    opened: usize,
+    block_room: Arc<AtomicUsize>,
     paused: bool,
     blocked_since: Option<Instant>,
+    /// Ends what watches the logs.
+    _ended: DropGuard,
 }
 
-/// A poll returns after this long, so that flushes, rebalances and a stop are seen in time.
+/// A poll returns after this long, so that rebalances and a stop are seen in time.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 /// Records of one poll: enough that a poll costs little, few enough to hold in the processor's cache.
 const POLL_RECORDS: usize = 2_000;
-/// Records of one lane that are counted together.
-const RUN_RECORDS: usize = 256;
 /// Room is looked at between polls, so a poll is small in bytes too.
-const POLL_BYTES: usize = 8 << 20;
+const POLL_BYTES: usize = 2 << 20;
 /// After so long without room the client stops fetching, so that the group keeps the member.
 const BLOCKED_BEFORE_PAUSE: Duration = Duration::from_secs(5);
-/// A block that is under way for longer makes the process not ready.
-const STALLED_AFTER: Duration = Duration::from_secs(15);
 /// Lanes that are taken over at the same time.
 const BEGUN_AT_ONCE: usize = 16;
-/// An event a lane; lanes are few.
-const EVENT_QUEUE: usize = 1_024;
+
+/// The most bytes of records that are polled and not counted yet, but for one record that is greater
+/// than a poll: in each thread's hands, and of one poll more.
+pub fn polled_bytes(threads: usize) -> u64 {
+    (threads * CountingThread::LOADS + 1) as u64 * POLL_BYTES as u64
+}
 
 impl Session {
     /// Joins, works until it must end, leaves.
     pub fn run(&self) -> SessionEnd {
-        let client = match Client::join(&self.settings.kafka) {
-            Ok(client) => client,
-            Err(error) => return SessionEnd::Doubt(error.into()),
+        match self.begin() {
+            Ok((mut running, remade)) => {
+                let end = running.work(&remade);
+                running.leave(matches!(end, SessionEnd::Stopped | SessionEnd::Doubt(IngestError::TryAgain)));
+                end
+            }
+            Err(error) => SessionEnd::Doubt(error),
+        }
+    }
+
+    /// Starts the threads that count and what watches the logs, and joins.
+    fn begin(&self) -> Result<(Running<'_>, CancellationToken), IngestError> {
+        let client = Client::join(&self.settings.kafka)?;
+        let number = self.settings.threads.max(1);
+        let (failed, failures) = mpsc::channel(number);
+        let block_room = Arc::new(AtomicUsize::new(usize::MAX));
+        let common = Common {
+            runtime: self.runtime.clone(),
+            beat: self.beat,
+            block_room: Arc::clone(&block_room),
+            failures: failed,
         };
-        let fence = Arc::new(Fence::new(&client));
-        let held = HeldLanes::default();
-        let ended = CancellationToken::new();
+        let threads = (0..number).map(|number| CountingThread::start(number, common.clone()));
+        let threads = threads.collect::<Result<Vec<_>, _>>()?;
+        let watched = WatchedLanes::default();
         let remade = CancellationToken::new();
-        let _end_watch = ended.clone().drop_guard();
+        let ended = CancellationToken::new();
         self.runtime.spawn(crate::telemetry::vital_task(watch::watch(
             client.watermarks(),
             self.inserts.store().clone(),
-            Arc::clone(&held),
+            Arc::clone(&watched),
             self.clock.clone(),
             self.settings.flush_interval,
-            ended,
+            ended.clone(),
             remade.clone(),
         )));
-        let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
-        let mut running = Running {
+        let running = Running {
             session: self,
+            fence: Arc::new(Fence::new(&client)),
             client,
-            fence,
-            slots: Vec::new(),
-            by_partition: HashMap::new(),
-            held,
-            events,
-            event_sender,
+            threads,
+            failures,
+            held: HashMap::new(),
+            watched,
+            opened: 0,
+            block_room,
             paused: false,
             blocked_since: None,
+            _ended: ended.drop_guard(),
         };
-        let end = running.work(&remade);
-        running.leave(matches!(end, SessionEnd::Stopped | SessionEnd::Doubt(IngestError::TryAgain)));
-        end
+        Ok((running, remade))
     }
 }
 
@@ -152,16 +174,11 @@ impl Running<'_> {
     }
 
     fn turn(&mut self) -> Result<(), IngestError> {
-        self.hear_tasks()?;
-        for slot in self.slots.iter_mut().flatten() {
-            slot.counter.give_back();
-        }
-        self.close_due();
+        self.hear_failures()?;
         self.show_health();
-        if self.has_room()? {
+        if self.hand_over()? {
             let (batch, rebalances) = self.client.poll(POLL_TIMEOUT, POLL_RECORDS, POLL_BYTES);
-            self.count(&batch)?;
-            drop(batch);
+            self.share_out(batch)?;
             for rebalance in rebalances {
                 self.rebalance(rebalance)?;
             }
@@ -169,65 +186,30 @@ impl Running<'_> {
         if self.session.waiting.end_due() { Err(IngestError::TryAgain) } else { Ok(()) }
     }
 
-    fn hear_tasks(&mut self) -> Result<(), IngestError> {
-        while let Ok(event) = self.events.try_recv() {
-            match event {
-                LaneEvent::Published { slot, tenure } => {
-                    if let Some(slot) = self.slots[slot].as_mut().filter(|slot| slot.tenure == tenure) {
-                        slot.publishing = None;
-                    }
-                }
-                LaneEvent::Ended { slot, tenure, cause } => {
-                    if self.slots[slot].as_ref().is_some_and(|slot| slot.tenure == tenure) {
-                        return Err(IngestError::TenureEnded(cause));
-                    }
-                }
-                LaneEvent::WindowReplaced { slot, tenure } => {
-                    if let Some(slot) = self.slots[slot].as_ref().filter(|slot| slot.tenure == tenure) {
-                        return Err(IngestError::WindowReplaced { lane: slot.counter.lane().to_string() });
-                    }
-                }
+    fn hear_failures(&mut self) -> Result<(), IngestError> {
+        let Ok(Failure { lane: (topic, partition), error }) = self.failures.try_recv() else { return Ok(()) };
+        if let IngestError::CacheFull(full) = &error {
+            self.session.waiting.add(&topic, partition, full);
+        }
+        Err(error)
+    }
+
+    /// Gives the threads what was polled; whether more may be. Where one has enough before it, its lanes
+    /// are being published slower than they are counted, and less is read instead of more held.
+    fn hand_over(&mut self) -> Result<bool, IngestError> {
+        let mut full = None;
+        for (number, thread) in self.threads.iter_mut().enumerate() {
+            if !thread.hand_over() {
+                full = Some(number);
             }
         }
-        Ok(())
-    }
-
-    /// Hands blocks that are due to their lanes' tasks: at the process's beat, so that all lanes keep in
-    /// step and ClickHouse gets their rows together, or when they are full.
-    fn close_due(&mut self) {
-        let (beat, room) = (&self.session.beat, self.block_room());
-        let now = beat.number(instant());
-        let is_due = |slot: &&mut Slot| {
-            let is_ready = slot.publishing.is_none() && slot.counter.has_news();
-            is_ready && (beat.number(slot.opened) < now || slot.counter.bytes() >= room)
-        };
-        self.slots.iter_mut().flatten().filter(is_due).for_each(Slot::close);
-    }
-
-    /// Bytes that one open block may take: each lane has one open and one being published.
-    fn block_room(&self) -> usize {
-        let lanes = self.slots.iter().flatten().count().max(1) as u64;
-        let share = self.session.settings.block_memory / (2 * lanes * self.session.settings.consumers as u64);
-        usize::try_from(share).unwrap_or(usize::MAX)
-    }
-
-    /// Whether more may be read. Where a block is full and the one before it is still being
-    /// published, the thread waits: it reads less instead of holding more. After an error nothing may
-    /// be read any more: where the client would go on is not known.
-    fn has_room(&mut self) -> Result<bool, IngestError> {
-        let room = self.block_room();
-        let is_blocked = self
-            .slots
-            .iter()
-            .flatten()
-            .any(|slot| slot.publishing.is_some() && (slot.counter.bytes() >= room));
-        if !is_blocked {
+        let Some(full) = full else {
             self.blocked_since = None;
             if self.paused {
                 self.set_paused(false)?;
             }
             return Ok(true);
-        }
+        };
         let since = *self.blocked_since.get_or_insert_with(instant);
         if self.paused {
             return Ok(true); // Nothing is fetched; the poll only serves the group.
@@ -235,38 +217,29 @@ impl Running<'_> {
         if since.elapsed() >= BLOCKED_BEFORE_PAUSE {
             self.set_paused(true)?;
         } else {
-            std::thread::sleep(Duration::from_millis(1));
+            let room = self.threads[full].has_room();
+            let _ = self.session.runtime.block_on(async { tokio::time::timeout(POLL_TIMEOUT, room).await });
         }
         Ok(false)
     }
 
     fn show_health(&self) {
-        let stalled = self
-            .slots
-            .iter()
-            .flatten()
-            .find(|slot| slot.publishing.is_some_and(|since| since.elapsed() > STALLED_AFTER));
-        match stalled {
-            Some(slot) => self.session.checks.stalled(format!(
-                "publishing {} takes longer than {} s; see the log",
-                slot.counter.lane(),
-                STALLED_AFTER.as_secs()
-            )),
-            None => match self.session.waiting.reason() {
-                Some(why) => self.session.checks.stalled(why),
-                None => self.session.checks.flushing(),
-            },
+        let stalled = self.threads.iter().find_map(CountingThread::stalled);
+        match stalled.or_else(|| self.session.waiting.reason()) {
+            Some(why) => self.session.checks.stalled(why),
+            None => self.session.checks.flushing(),
         }
     }
 
     fn set_paused(&mut self, paused: bool) -> Result<(), IngestError> {
-        let lanes: Vec<_> = self.by_partition.keys().cloned().collect();
+        let lanes: Vec<_> = self.held.keys().cloned().collect();
         self.client.pause(&lanes, paused)?;
         self.paused = paused;
         Ok(())
     }
 
-    fn count(&mut self, batch: &Batch) -> Result<(), IngestError> {
+    /// What was polled, to the threads that count its lanes.
+    fn share_out(&mut self, batch: Batch) -> Result<(), IngestError> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -274,35 +247,15 @@ impl Running<'_> {
             return Err(IngestError::Group { cause });
         }
         self.session.waiting.read();
-        let started = instant();
-        let (slots, by_partition) = (&mut self.slots, &self.by_partition);
-        let mut failure = None;
-        let mut run = Run { slot: 0, records: Vec::with_capacity(RUN_RECORDS) };
-        let mut take = |slot: usize, run: &mut Run<'_>, item: Option<Item<'_>>| {
-            let slot = slots.get_mut(slot).and_then(Option::as_mut).filter(|_| failure.is_none());
-            let Some(slot) = slot else { return run.records.clear() };
-            failure = slot.take_run(run, item).err();
-            if let Some(IngestError::CacheFull(full)) = &failure {
-                let lane = slot.counter.lane();
-                self.session.waiting.add(&lane.topic, lane.partition, full);
-            }
+        let (held, opened) = (&self.held, self.opened);
+        let thread_of = |topic: &str, partition| {
+            held.get(&(topic.to_owned(), partition)).map(|lane: &HeldLane| lane.thread)
         };
-        batch.each(
-            |topic, partition| by_partition.get(&(topic.to_owned(), partition)).copied(),
-            |slot, item| {
-                if slot != run.slot || run.records.len() == RUN_RECORDS {
-                    take(run.slot, &mut run, None);
-                    run.slot = slot;
-                }
-                match item {
-                    Item::Record { record, leader_epoch } => run.records.push((record, leader_epoch)),
-                    item => take(slot, &mut run, Some(item)),
-                }
-            },
-        );
-        take(run.slot, &mut run, None);
-        metrics::decoded(started.elapsed());
-        failure.map_or(Ok(()), Err)
+        let batches = batch.split(self.threads.len(), thread_of);
+        for (thread, batch) in self.threads.iter_mut().zip(batches).filter(|(_, batch)| !batch.is_empty()) {
+            thread.add(Load { batch, opened });
+        }
+        Ok(())
     }
 
     fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), IngestError> {
@@ -316,17 +269,16 @@ impl Running<'_> {
     fn assign(&mut self, lanes: Vec<(String, i32)>) -> Result<(), IngestError> {
         let mut offsets = Vec::with_capacity(lanes.len());
         let (waiting, lanes): (Vec<_>, _) =
-            lanes.into_iter().partition(|lane| self.session.waiting.hold(lane));
+            lanes.into_iter().partition(|lane| self.session.waiting.holds(lane));
         tracing::info!(lanes = lanes.len(), waiting = waiting.len(), "assigned");
         if !lanes.is_empty() {
             let mut topics: Vec<_> = lanes.iter().map(|(topic, _)| topic.clone()).collect();
             topics.sort();
             topics.dedup();
             let described = self.client.describe_topics(&topics)?;
-            for ((topic, partition), ready) in lanes.iter().zip(self.begin(&lanes, &described)?) {
-                offsets.push((topic.clone(), *partition, ready.read_from));
-                self.by_partition.insert((topic.clone(), *partition), self.slots.len());
-                self.open(ready);
+            for (lane, ready) in lanes.iter().zip(self.take_over(&lanes, &described)?) {
+                offsets.push((lane.0.clone(), lane.1, ready.read_from));
+                self.open(lane, ready);
             }
         }
         // The group's view and ours must agree, so those that wait are assigned too; nobody reads them.
@@ -344,17 +296,16 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Takes the lanes over, several at a time; each goes to the next free slot, in order.
-    fn begin(
+    /// Takes the lanes over, several at a time; they get the next slots, in order.
+    fn take_over(
         &mut self,
         lanes: &[(String, i32)],
         described: &[TopicDescription],
     ) -> Result<Vec<ReadyLane>, IngestError> {
         let expected = self.session.cache.expect(lanes.len());
-        // Nobody gives memory back while lanes are begun.
-        for slot in self.slots.iter_mut().flatten() {
-            while slot.counter.give_back() {}
-        }
+        // The new windows need it at once.
+        let made: Vec<_> = self.threads.iter().map(CountingThread::make_room).collect();
+        made.into_iter().for_each(Answer::wait);
         let grounds = Grounds {
             settings: &self.session.settings,
             client: &self.client,
@@ -368,7 +319,7 @@ impl Running<'_> {
             let description = described.iter().find(|described| described.name == *topic);
             let description =
                 description.ok_or_else(|| IngestError::UnknownTopic { topic: topic.clone() })?;
-            grounds.begin(description, *partition, self.slots.len() + index).await.inspect_err(|error| {
+            grounds.begin(description, *partition, self.opened + index).await.inspect_err(|error| {
                 if let IngestError::CacheFull(full) = error {
                     self.session.waiting.add(topic, *partition, full);
                 }
@@ -379,119 +330,66 @@ impl Running<'_> {
         self.session.runtime.block_on(shutdown.run_until_cancelled(all)).unwrap_or(Err(IngestError::Stopping))
     }
 
-    fn open(&mut self, begun: ReadyLane) {
+    /// Lets the thread with the fewest lanes count one more.
+    fn open(&mut self, lane: &(String, i32), ready: ReadyLane) {
+        let Some((thread, counting)) =
+            self.threads.iter_mut().enumerate().min_by_key(|(_, thread)| thread.lanes)
+        else {
+            return;
+        };
+        let slot = self.opened;
+        self.opened += 1;
         let (blocks, receiver) = mpsc::channel(1);
-        let tenure = begun.task.publisher.tenure().id;
-        let task = self.session.runtime.spawn(begun.task.run(receiver, self.event_sender.clone()));
-        self.slots.push(Some(Slot {
-            counter: begun.counter,
-            tenure,
-            blocks,
-            recounts: begun.recounts,
-            task,
-            publishing: None,
-            opened: instant(),
-            pace: Pace::default(),
-        }));
+        let ReadyLane { counter, task, recounts, .. } = ready;
+        let named = counter.lane().clone();
+        // Before its task can say that it has ended.
+        counting.open(slot, counter, blocks);
+        let task = self.session.runtime.spawn(task.run(receiver, counting.events()));
+        self.held.insert(lane.clone(), HeldLane { slot, thread, lane: named, recounts, task });
+        self.set_block_room();
     }
 
     /// Gives lanes up: no commit is under way after the fence has released them.
     fn revoke(&mut self, lanes: &[(String, i32)]) -> Result<(), IngestError> {
-        self.session.waiting.give_up(lanes);
-        let mut released: Vec<Lane> = Vec::new();
-        for lane in lanes {
-            if let Some(slot) = self.by_partition.remove(lane).and_then(|index| self.slots[index].take()) {
-                tracing::info!(lane = %slot.counter.lane(), at = slot.counter.next(), "gives lane up");
-                released.push(slot.counter.lane().clone());
-            }
-        }
-        self.fence.release(&released);
+        lanes.iter().for_each(|lane| self.session.waiting.remove(lane));
+        let released: Vec<_> = lanes.iter().filter_map(|lane| self.held.remove(lane)).collect();
+        let answers: Vec<_> = (self.threads.iter_mut().enumerate())
+            .map(|(number, thread)| {
+                let slots = released.iter().filter(|lane| lane.thread == number).map(|lane| lane.slot);
+                thread.release(slots.collect())
+            })
+            .collect();
+        answers.into_iter().for_each(Answer::wait);
+        self.fence.release(&released.iter().map(|lane| lane.lane.clone()).collect::<Vec<_>>());
+        drop(released);
+        self.set_block_room();
         self.show_held();
         self.client.unassign(lanes)?;
         Ok(())
     }
 
+    /// Each lane has a block that is open and one that is being published.
+    fn set_block_room(&self) {
+        let share = self.session.settings.block_memory / (2 * self.held.len().max(1) as u64);
+        self.block_room.store(usize::try_from(share).unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
     fn show_held(&self) {
-        let held = |slot: &Slot| (slot.counter.lane().clone(), slot.recounts.clone());
-        let lanes = self.slots.iter().flatten().map(held).collect();
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
+        let lanes = self.held.values().map(|held| (held.lane.clone(), held.recounts.clone())).collect();
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
     }
 
     /// Publishes what is counted where the end is an orderly one, then leaves the group.
-    fn leave(mut self, is_orderly: bool) {
+    fn leave(self, is_orderly: bool) {
         if is_orderly {
-            self.drain();
+            let deadline = instant() + self.session.settings.shutdown_timeout.mul_f32(0.8);
+            let drained: Vec<_> = self.threads.iter().map(|thread| thread.drain(deadline)).collect();
+            drained.into_iter().for_each(Answer::wait);
         }
-        let lanes: Vec<_> = self.slots.iter().flatten().map(|slot| slot.counter.lane().clone()).collect();
-        self.fence.release(&lanes);
-        self.slots.clear();
-        self.session.waiting.give_up_all();
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+        self.fence.release(&self.held.values().map(|held| held.lane.clone()).collect::<Vec<_>>());
+        drop(self.held);
+        self.threads.into_iter().for_each(CountingThread::end);
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
         self.client.leave();
-    }
-
-    /// Waits until every lane has published all that it counted, at most for the shutdown time-out.
-    fn drain(&mut self) {
-        let deadline = instant() + self.session.settings.shutdown_timeout.mul_f32(0.8);
-        while instant() < deadline {
-            if let Err(error) = self.hear_tasks() {
-                tracing::warn!("{error}; what is not published is counted again by the next owner");
-                return;
-            }
-            let mut is_done = true;
-            for slot in self.slots.iter_mut().flatten() {
-                if slot.publishing.is_none() && slot.counter.has_news() {
-                    slot.close();
-                }
-                is_done &= slot.publishing.is_none();
-            }
-            if is_done {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        tracing::warn!("not everything was published in time; the rest is counted again by the next owner");
-    }
-}
-
-impl Slot {
-    /// Takes the records, which leaves none, and what came behind them.
-    fn take_run(&mut self, run: &mut Run<'_>, behind: Option<Item<'_>>) -> Result<(), IngestError> {
-        if run.records.is_empty() && behind.is_none() {
-            return Ok(());
-        }
-        if !self.counter.has_news() {
-            self.opened = instant();
-        }
-        let taken = self.counter.take_all(&run.records);
-        run.records.clear();
-        taken?;
-        match behind {
-            Some(Item::End { offset }) => self.counter.reach(offset)?,
-            Some(Item::Broken { cause }) => {
-                return Err(IngestError::Broken { lane: self.counter.lane().to_string(), cause });
-            }
-            Some(Item::Record { record, leader_epoch }) => self.counter.take(&record, leader_epoch)?,
-            None => {}
-        }
-        Ok(())
-    }
-
-    /// The task takes one block at a time, so there is room.
-    fn close(&mut self) {
-        let lane = self.counter.lane();
-        self.pace.reach(self.counter.next(), instant());
-        let window = self.counter.window();
-        metrics::window(lane, window, self.pace.hours(window.width()));
-        // Where the task has ended it has said why, and the session ends with it.
-        let _ = self.blocks.try_send(self.counter.close());
-        self.publishing = Some(instant());
-    }
-}
-
-impl Drop for Slot {
-    /// A task that waits for a server that is down must not outlive its lane.
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

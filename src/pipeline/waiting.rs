@@ -1,6 +1,5 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock::instant;
@@ -10,74 +9,41 @@ use crate::dedup::CacheFull;
 mod tests;
 
 /// Lanes (topic, partition) that wait for room in the cache, while the others of their session are
-/// counted: the session that the group gives them to holds them, but doesn't read them. All consumers
-/// of a process know of them, since the room is the process's.
-#[derive(Debug)]
+/// counted: the session holds them, but doesn't read them.
+#[derive(Debug, Default)]
 pub struct WaitingLanes {
-    shared: Waiting,
-    /// The session's own.
-    consumer: usize,
+    lanes: RefCell<HashMap<(String, i32), Waiting>>,
     /// The others were begun, and nothing was read since.
     is_unread: Cell<bool>,
 }
 
-/// Of a process.
-pub type Waiting = Arc<Mutex<HashMap<(String, i32), Lane>>>;
-
 #[derive(Debug)]
-pub struct Lane {
+struct Waiting {
     until: Instant,
     why: String,
-    /// The consumer whose session holds it, if one does.
-    holder: Option<usize>,
 }
 
 /// A lane is tried again after this long: the session joins anew for it.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(20);
 
 impl WaitingLanes {
-    pub fn of(consumer: usize, shared: &Waiting) -> Self {
-        Self { shared: Arc::clone(shared), consumer, is_unread: Cell::new(false) }
-    }
-
-    fn lanes(&self) -> MutexGuard<'_, HashMap<(String, i32), Lane>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub fn add(&self, topic: &str, partition: i32, full: &CacheFull) {
         let why = format!("{topic}[{partition}] waits: {full}");
-        let waiting = Lane { until: instant() + TRIED_AGAIN_AFTER, why, holder: None };
-        self.lanes().insert((topic.to_owned(), partition), waiting);
+        let waiting = Waiting { until: instant() + TRIED_AGAIN_AFTER, why };
+        self.lanes.borrow_mut().insert((topic.to_owned(), partition), waiting);
     }
 
-    /// Whether the lane, which the group has given to this session, waits; the session holds it then.
-    pub fn hold(&self, lane: &(String, i32)) -> bool {
-        self.lanes().get_mut(lane).map(|waiting| waiting.holder = Some(self.consumer)).is_some()
+    pub fn holds(&self, lane: &(String, i32)) -> bool {
+        self.lanes.borrow().contains_key(lane)
     }
 
-    /// The session holds these no more.
-    pub fn give_up(&self, given_up: &[(String, i32)]) {
-        let mut lanes = self.lanes();
-        for lane in given_up {
-            if let Some(waiting) = lanes.get_mut(lane).filter(|waiting| self.is_own(waiting)) {
-                waiting.holder = None;
-            }
-        }
+    pub fn remove(&self, lane: &(String, i32)) {
+        self.lanes.borrow_mut().remove(lane);
     }
 
-    /// The session has ended. The next one knows what had no room in this one.
-    pub fn give_up_all(&self) {
-        let mut lanes = self.lanes();
-        lanes.values_mut().filter(|waiting| self.is_own(waiting)).for_each(|waiting| waiting.holder = None);
-    }
-
-    fn is_own(&self, waiting: &Lane) -> bool {
-        waiting.holder == Some(self.consumer)
-    }
-
-    /// Why one of the session's waits.
+    /// Why one of them waits.
     pub fn reason(&self) -> Option<String> {
-        self.lanes().values().find(|waiting| self.is_own(waiting)).map(|waiting| waiting.why.clone())
+        self.lanes.borrow().values().next().map(|waiting| waiting.why.clone())
     }
 
     /// So many others were begun, which may have taken long: they are read for a while before the
@@ -85,8 +51,7 @@ impl WaitingLanes {
     pub fn begun(&self, others: usize) {
         let until = instant() + TRIED_AGAIN_AFTER;
         self.is_unread.set(others > 0);
-        let mut lanes = self.lanes();
-        lanes.values_mut().filter(|waiting| self.is_own(waiting)).for_each(|waiting| waiting.until = until);
+        self.lanes.borrow_mut().values_mut().for_each(|waiting| waiting.until = until);
     }
 
     /// One of the others was read.
@@ -94,14 +59,14 @@ impl WaitingLanes {
         self.is_unread.set(false);
     }
 
-    /// Forgets the lanes of the session that have waited long enough; `true` where there are some.
+    /// Forgets the lanes that have waited long enough; `true` where there are some.
     pub fn end_due(&self) -> bool {
         if self.is_unread.get() {
             return false;
         }
-        let (mut lanes, now) = (self.lanes(), instant());
-        let before = lanes.len();
-        lanes.retain(|_, waiting| !self.is_own(waiting) || now < waiting.until);
+        let mut lanes = self.lanes.borrow_mut();
+        let (before, now) = (lanes.len(), instant());
+        lanes.retain(|_, waiting| now < waiting.until);
         lanes.len() < before
     }
 }

@@ -11,7 +11,7 @@ use crate::store::{RecountRequest, Store, Watermark};
 
 /// The lanes that a session holds, for the task that watches their logs, each with where its
 /// recounts are asked for.
-pub type HeldLanes = Arc<Mutex<Vec<(Lane, mpsc::Sender<RecountRequest>)>>>;
+pub type WatchedLanes = Arc<Mutex<Vec<(Lane, mpsc::Sender<RecountRequest>)>>>;
 
 /// Until there are lanes, they are looked for this often.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
@@ -21,7 +21,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 pub async fn watch(
     watermarks: Watermarks,
     store: Store,
-    held: HeldLanes,
+    held: WatchedLanes,
     clock: Clock,
     interval: Duration,
     ended: CancellationToken,

@@ -5,7 +5,7 @@ use super::ffi::{self, Described, ErrorCode, Handle, Message, Queue, RawRebalanc
 use super::{KafkaError, REQUEST_TIMEOUT, Settings};
 use crate::event::{Lane, Record};
 
-/// A member of the consumer group. Its records are polled by one thread.
+/// A member of the consumer group. One thread polls its records; any may count them.
 pub struct Client {
     handle: Arc<Handle>,
     queue: Queue,
@@ -214,6 +214,22 @@ impl Batch {
         let fatal =
             self.0.messages().iter().find(|message| message.code() == ErrorCode::RD_KAFKA_RESP_ERR__FATAL);
         fatal.map(|message| message.error_text())
+    }
+
+    /// Shares the items out, in their order, among so many batches: those of a partition go to the one
+    /// whose number `part` gives, and are dropped where that is none. `part` is asked once for a run of
+    /// items of one partition.
+    pub fn split(self, parts: usize, mut part: impl FnMut(&str, i32) -> Option<usize>) -> Vec<Self> {
+        let mut last: Option<((usize, i32), Option<usize>)> = None;
+        let split = self.0.split(parts, |message| {
+            let key = (message.topic_key(), message.partition());
+            let (_, part) = *last
+                .filter(|(same, _)| *same == key)
+                .get_or_insert_with(|| (key, part(message.topic(), message.partition())));
+            last = Some((key, part));
+            part
+        });
+        split.into_iter().map(Self).collect()
     }
 
     /// Visits each item with the lane that `find` knows its partition by. `find` is asked once for

@@ -27,11 +27,3 @@ fn an_answer_holds_the_largest_message() {
     assert_eq!(answer(&[("message.max.bytes", "16777216")]), "16777216");
     assert_eq!(answer(&[("message.max.bytes", "16777216"), ("fetch.max.bytes", "20000000")]), "20000000");
 }
-
-#[test]
-fn consumers_of_a_process_are_static_members_of_their_own() {
-    let settings = settings(&[("group.instance.id", "ingest-7")]);
-    let id = |number| settings.of_consumer(number).consumer_properties()["group.instance.id"].clone();
-    assert_eq!([id(0), id(1)], ["ingest-7-0", "ingest-7-1"]);
-    assert!(!self::settings(&[]).of_consumer(1).properties.contains_key("group.instance.id"));
-}

@@ -1,4 +1,4 @@
-//! Processes of one group, of two consumers each, that join and leave under load, the orderly and the other way, and four of
+//! Processes of one group, each with two threads that count, that join and leave under load, the orderly and the other way, and four of
 //! them restarted one after the other: whoever looks meanwhile never sees a figure that is wrong.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,9 +15,9 @@ use crate::support::deployment::Deployment;
 use crate::support::process::Odometer;
 use crate::support::wait::wait_until;
 
-/// One for each consumer of the most processes.
+/// One for each thread of the most processes.
 const PARTITIONS: i32 = 8;
-const CONSUMERS: i32 = 2;
+const THREADS: i32 = 2;
 /// More than trickle in while members come and go.
 const EVENTS: u64 = 80_000;
 const TRICKLE: (usize, Duration) = (30, Duration::from_millis(20));
@@ -30,7 +30,7 @@ const LOOKED_AT: [(&str, &str); 2] = [("org-0000", "2024-02"), ("org-0001", "202
 fn members_come_and_go_under_load_and_nobody_sees_a_wrong_figure() {
     let topics = [json!({ "name": "events", "format": "cloudevents" })];
     let mut configuration = spine::configuration();
-    configuration["kafka"]["consumers"] = json!(CONSUMERS);
+    configuration["ingest"]["threads"] = json!(THREADS);
     let deployment = Deployment::new("members", &topics, &configuration);
     let mut sender = Sender::new(&deployment, "events", Format::CloudEvents, EVENTS, PARTITIONS);
     deployment.run(&["setup"]).expect_code(0);

@@ -158,6 +158,24 @@ impl Batch {
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
+
+    /// Shares the messages out, in their order, among so many batches: each goes to the one whose
+    /// number `part` gives, and is dropped where that is none.
+    pub fn split(self, parts: usize, mut part: impl FnMut(&Message) -> Option<usize>) -> Vec<Self> {
+        let Self { messages, _handle } = self;
+        let mut split: Vec<Vec<Message>> = Vec::new();
+        split.resize_with(parts, Vec::new);
+        let room = messages.len();
+        for message in messages {
+            let Some(part) = part(&message).and_then(|part| split.get_mut(part)) else { continue };
+            // A run of one partition goes to one of them: all of it, often.
+            if part.capacity() == 0 {
+                part.reserve(room);
+            }
+            part.push(message);
+        }
+        split.into_iter().map(|messages| Self { messages, _handle: Arc::clone(&_handle) }).collect()
+    }
 }
 
 impl Drop for Queue {
@@ -172,6 +190,11 @@ impl Drop for Queue {
 pub struct Message {
     message: *mut sys::rd_kafka_message_t,
 }
+
+// SAFETY: who holds a message is the only one that reads it. What messages share with one another and
+// with their client (the topic, the buffer that they lie in) is written no more, and given back by
+// counts that librdkafka keeps atomically, so that any thread may destroy one.
+unsafe impl Send for Message {}
 
 impl Message {
     fn raw(&self) -> &sys::rd_kafka_message_t {

@@ -1,0 +1,135 @@
+use tokio::runtime::Runtime;
+
+use super::*;
+use crate::dedup::{Cache, CacheSettings};
+use crate::event::{Format, HOUR_MS, Lane, NoHeaders, Rules};
+use crate::flush::TenureEnded;
+use crate::source::CommitError;
+
+/// Far longer than what is waited for takes, so that only a loss of it ends the wait.
+const LONG: Duration = Duration::from_secs(60);
+
+struct World {
+    runtime: Runtime,
+    cache: Cache,
+    thread: CountingThread,
+    failures: mpsc::Receiver<Failure>,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new(flush_interval: Duration) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = CacheSettings { dir: dir.path().to_owned(), memory: 1 << 20, budget: 1 << 20 };
+        let runtime = Runtime::new().unwrap();
+        let (failed, failures) = mpsc::channel(1);
+        let common = Common {
+            runtime: runtime.handle().clone(),
+            beat: Beat::new(flush_interval, instant()),
+            block_room: Arc::new(AtomicUsize::new(usize::MAX)),
+            failures: failed,
+        };
+        let thread = CountingThread::start(0, common).unwrap();
+        Self { runtime, cache: Cache::open(&settings).unwrap(), thread, failures, _dir: dir }
+    }
+
+    /// Opens a lane that has counted one record; where its blocks come.
+    fn open(&mut self, slot: usize) -> mpsc::Receiver<ClosedBlock> {
+        let lane = Lane { topic: "events".into(), topic_id: "".into(), partition: slot as i32 };
+        let rules = Rules {
+            format: Format::Cloudevents,
+            organization: None,
+            region: None,
+            default_region: "us".into(),
+            meters: Vec::new(),
+            dedup_window: 8,
+            accept_past_ms: HOUR_MS,
+            accept_future_ms: HOUR_MS,
+            max_event_bytes: 1 << 20,
+        };
+        let mut counter = LaneCounter::from_start(&lane, &rules, &self.cache).unwrap();
+        let record = Record {
+            topic: "events",
+            partition: lane.partition,
+            offset: 0,
+            timestamp_ms: Some(0),
+            key: None,
+            value: None,
+            headers: &NoHeaders,
+        };
+        counter.take(&record, 0).unwrap();
+        let (blocks, published) = mpsc::channel(1);
+        self.thread.open(slot, counter, blocks);
+        published
+    }
+
+    fn say(&self, event: LaneEvent) {
+        self.thread.events().blocking_send(event).unwrap();
+    }
+
+    fn failure(&mut self) -> Option<Failure> {
+        let failure = async { tokio::time::timeout(LONG, self.failures.recv()).await };
+        self.runtime.block_on(failure).expect("a failure, or that there is none any more")
+    }
+}
+
+fn ended(slot: usize) -> LaneEvent {
+    let cause = CommitError::Refused("not this one".into());
+    LaneEvent::Ended { slot, cause: TenureEnded { lane: "events[0]".into(), cause } }
+}
+
+#[test]
+fn a_lane_takes_no_records_that_were_polled_before_it_was_opened() {
+    let lane = || ("events".to_owned(), 3);
+    let by_partition = HashMap::from([(lane(), 5)]);
+    assert_eq!(slot_at(&by_partition, lane(), 6), Some(5));
+    assert_eq!(slot_at(&by_partition, lane(), 5), None, "the sixth lane was opened after the poll");
+    assert_eq!(slot_at(&by_partition, ("events".to_owned(), 4), 6), None);
+}
+
+#[test]
+fn a_tenure_that_ends_as_soon_as_its_lane_is_opened_ends_the_session() {
+    for _ in 0..50 {
+        let mut world = World::new(LONG);
+        let _blocks = world.open(0);
+        world.say(ended(0));
+        let failure = world.failure().expect("the thread knows the lane");
+        assert_eq!(failure.lane, ("events".to_owned(), 0));
+        assert!(matches!(failure.error, IngestError::TenureEnded(_)), "{}", failure.error);
+        world.thread.end();
+    }
+}
+
+#[test]
+fn what_is_said_of_a_lane_that_was_given_up_ends_nothing() {
+    let mut world = World::new(LONG);
+    let mut given_up = world.open(0);
+    world.thread.release(vec![0]).wait();
+    assert!(given_up.blocking_recv().is_none(), "nothing of it is published any more");
+    world.say(ended(0));
+    world.thread.make_room().wait();
+    let World { thread, mut failures, .. } = world;
+    thread.end();
+    assert!(failures.blocking_recv().is_none());
+}
+
+#[test]
+fn an_orderly_end_publishes_what_is_counted_and_waits_for_it() {
+    let mut world = World::new(LONG);
+    let mut blocks = world.open(0);
+    let mut drained = world.thread.drain(instant() + LONG);
+    let block = blocks.blocking_recv().expect("what was counted").finish();
+    assert_eq!((block.first, block.next), (0, 1));
+    assert!(drained.0.try_recv().is_err(), "it is not published yet");
+    world.say(LaneEvent::Published { slot: 0 });
+    drained.wait();
+    world.thread.end();
+}
+
+#[test]
+fn a_block_is_due_at_the_next_beat() {
+    let mut world = World::new(Duration::from_millis(1));
+    let mut blocks = world.open(0);
+    assert!(blocks.blocking_recv().is_some());
+    world.thread.end();
+}
