@@ -111,12 +111,24 @@ impl Settings {
     /// The most bytes that a consumer holds of what nobody has read yet: its queue, what it keeps of
     /// each message there, and one answer, unpacked, that is still added to it when it is full.
     pub fn fetched_bytes(&self) -> u64 {
-        let properties = self.consumer_properties();
-        let set = |name: &str| properties.get(name).and_then(|value| value.parse::<u64>().ok());
-        let queued = set("queued.max.messages.kbytes").unwrap_or(QUEUED_KIBIBYTES).saturating_mul(1024);
-        let messages = set("queued.min.messages").unwrap_or(0).saturating_mul(MESSAGE_OVERHEAD);
-        let answer = set("fetch.max.bytes").unwrap_or(0).saturating_mul(UNPACKED);
-        queued.saturating_add(messages).saturating_add(answer)
+        let queued =
+            self.number("queued.max.messages.kbytes").unwrap_or(QUEUED_KIBIBYTES).saturating_mul(1024);
+        let messages = self.number("queued.min.messages").unwrap_or(0).saturating_mul(MESSAGE_OVERHEAD);
+        queued.saturating_add(messages).saturating_add(self.answer_bytes().saturating_mul(UNPACKED))
+    }
+
+    /// The most bytes that a poll of so many bytes and records holds: each keeps all of the answer that
+    /// it came in.
+    pub fn polled_bytes(&self, bytes: u64, records: u64) -> u64 {
+        bytes.max(self.answer_bytes()).saturating_add(records.saturating_mul(MESSAGE_OVERHEAD))
+    }
+
+    fn answer_bytes(&self) -> u64 {
+        self.number("fetch.max.bytes").unwrap_or(0)
+    }
+
+    fn number(&self, property: &str) -> Option<u64> {
+        self.consumer_properties().get(property).and_then(|value| value.parse().ok())
     }
 
     /// The consumer's properties: odometer's defaults, then the configuration's, then the owned ones.

@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::lane_task::LaneEvent;
 use super::pace::{Beat, Pace};
@@ -21,8 +21,8 @@ mod tests;
 /// A thread that counts lanes of its own, with nothing that another one touches: it takes what the
 /// member's thread has polled, and hands blocks that are due to the lanes' tasks.
 pub struct CountingThread {
-    words: mpsc::Sender<Word>,
-    loads: mpsc::Sender<Load>,
+    words: SyncSender<Word>,
+    loads: SyncSender<Load>,
     /// What it had no room for yet.
     ahead: VecDeque<Load>,
     events: mpsc::Sender<LaneEvent>,
@@ -35,12 +35,13 @@ pub struct CountingThread {
 /// What all counting threads of a session are started with.
 #[derive(Clone)]
 pub struct Common {
-    pub runtime: Handle,
     pub beat: Beat,
     /// Bytes that one open block may take.
     pub block_room: Arc<AtomicUsize>,
     /// Each thread fails once.
-    pub failures: mpsc::Sender<Failure>,
+    pub failures: SyncSender<Failure>,
+    /// Is woken when a load is taken.
+    pub member: thread::Thread,
 }
 
 /// Why a session must end: records that came after it are not counted.
@@ -62,11 +63,11 @@ pub struct Load {
 enum Word {
     Open(usize, Box<Slot>),
     /// Gives lanes up, then answers.
-    Release(Vec<usize>, oneshot::Sender<()>),
+    Release(Vec<usize>, SyncSender<()>),
     /// Gives memory back that other lanes need, all that there is, then answers.
-    MakeRoom(oneshot::Sender<()>),
+    MakeRoom(SyncSender<()>),
     /// Publishes what is counted, at most until then, and counts nothing more; then answers.
-    Drain(Instant, oneshot::Sender<()>),
+    Drain(Instant, SyncSender<()>),
 }
 
 /// A block that is under way for too long, in words.
@@ -96,6 +97,10 @@ const WORDS: usize = 64;
 const EVENTS: usize = 1_024;
 /// Blocks that are due are looked for at least this often.
 const TURN: Duration = Duration::from_millis(20);
+/// It is woken for the first.
+const TURN_WITHOUT_LANES: Duration = Duration::from_secs(1);
+/// A block that is published makes room.
+const TURN_WITHOUT_ROOM: Duration = Duration::from_millis(1);
 /// Records of one lane that are counted together.
 const RUN_RECORDS: usize = 256;
 /// A block that is under way for longer makes the process not ready.
@@ -106,8 +111,8 @@ impl CountingThread {
     pub const LOADS: usize = LOADS + 1;
 
     pub fn start(number: usize, common: Common) -> Result<Self, IngestError> {
-        let (words, words_behind) = mpsc::channel(WORDS);
-        let (loads, loads_behind) = mpsc::channel(LOADS);
+        let (words, words_behind) = sync_channel(WORDS);
+        let (loads, loads_behind) = sync_channel(LOADS);
         let (events, events_behind) = mpsc::channel(EVENTS);
         let stalled = Stalled::default();
         let worker = Worker {
@@ -147,17 +152,15 @@ impl CountingThread {
     /// Gives it what it has room for; `true` where that is all.
     pub fn hand_over(&mut self) -> bool {
         while let Some(load) = self.ahead.pop_front() {
-            if let Err(refused) = self.loads.try_send(load) {
-                self.ahead.push_front(refused.into_inner());
-                return false;
+            match self.loads.try_send(load) {
+                Ok(()) => self.wake(),
+                Err(TrySendError::Full(load) | TrySendError::Disconnected(load)) => {
+                    self.ahead.push_front(load);
+                    return false;
+                }
             }
         }
         true
-    }
-
-    /// Waits until it has room for a load.
-    pub async fn has_room(&self) {
-        let _ = self.loads.reserve().await;
     }
 
     /// Gives lanes up; they are gone when the answer has come.
@@ -183,37 +186,43 @@ impl CountingThread {
     pub fn end(self) {
         let Self { words, thread, .. } = self;
         drop(words);
+        thread.thread().unpark();
         if let Err(panic) = thread.join() {
             std::panic::resume_unwind(panic);
         }
     }
 
-    fn ask(&self, word: impl FnOnce(oneshot::Sender<()>) -> Word) -> Answer {
-        let (answer, asked) = oneshot::channel();
+    fn ask(&self, word: impl FnOnce(SyncSender<()>) -> Word) -> Answer {
+        let (answer, asked) = sync_channel(1);
         self.tell(word(answer));
         Answer(asked)
     }
 
     /// The thread lives as long as the sender does.
     fn tell(&self, word: Word) {
-        let _ = self.words.blocking_send(word);
+        let _ = self.words.send(word);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.thread.thread().unpark();
     }
 }
 
 /// Comes when a thread has done as it was told.
 #[must_use]
-pub struct Answer(oneshot::Receiver<()>);
+pub struct Answer(Receiver<()>);
 
 impl Answer {
     pub fn wait(self) {
-        let _ = self.0.blocking_recv();
+        let _ = self.0.recv();
     }
 }
 
 struct Worker {
     common: Common,
-    words: mpsc::Receiver<Word>,
-    loads: mpsc::Receiver<Load>,
+    words: Receiver<Word>,
+    loads: Receiver<Load>,
     events: mpsc::Receiver<LaneEvent>,
     slots: BTreeMap<usize, Slot>,
     by_partition: HashMap<(String, i32), usize>,
@@ -222,7 +231,6 @@ struct Worker {
     stalled: Stalled,
 }
 
-/// What a thread waits for.
 enum Heard {
     Word(Word),
     Event(LaneEvent),
@@ -257,29 +265,27 @@ impl Worker {
         }
     }
 
+    /// Tasks don't wake the thread: what they say is heard within a turn, or soon where it is waited for.
     fn listen(&mut self) -> Heard {
-        let has_room = self.has_room();
         match self.words.try_recv() {
             Ok(word) => return Heard::Word(word),
-            Err(mpsc::error::TryRecvError::Disconnected) => return Heard::End,
-            Err(mpsc::error::TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => return Heard::End,
+            Err(TryRecvError::Empty) => {}
         }
         if let Ok(event) = self.events.try_recv() {
             return Heard::Event(event);
         }
+        let has_room = self.has_room();
         if has_room && let Ok(load) = self.loads.try_recv() {
+            self.common.member.unpark();
             return Heard::Load(load);
         }
-        let Self { common, words, events, loads, slots, .. } = self;
-        common.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                word = words.recv() => word.map_or(Heard::End, Heard::Word),
-                Some(event) = events.recv() => Heard::Event(event),
-                Some(load) = loads.recv(), if has_room => Heard::Load(load),
-                () = tokio::time::sleep(TURN), if !slots.is_empty() => Heard::Nothing,
-            }
-        })
+        match (self.slots.is_empty(), has_room) {
+            (true, _) => thread::park_timeout(TURN_WITHOUT_LANES),
+            (_, true) => thread::park_timeout(TURN),
+            (_, false) => thread::park_timeout(TURN_WITHOUT_ROOM),
+        }
+        Heard::Nothing
     }
 
     /// Before anything else is done: a lane is opened before its task says anything and before a record of
@@ -338,7 +344,8 @@ impl Worker {
     /// Nothing more is counted: where a lane would go on is not known. What is said of a lane that was
     /// given up meanwhile is no failure.
     fn fail(&mut self, (slot, error): (usize, IngestError)) {
-        let Some(slot) = self.slots.get(&slot).filter(|_| !self.is_over) else { return };
+        // It publishes nothing more, so nobody waits for it.
+        let Some(slot) = self.slots.remove(&slot).filter(|_| !self.is_over) else { return };
         let lane = slot.counter.lane();
         let failure = Failure { lane: (lane.topic.to_string(), lane.partition), error };
         // There is room for one of each thread.
@@ -410,14 +417,14 @@ impl Worker {
         }
     }
 
-    /// Waits until every lane has published all that it counted.
+    /// Waits until every lane has published all that it counted, but for those whose tenure is over.
     fn drain(&mut self, deadline: Instant) {
         self.is_over = true;
         while instant() < deadline {
             while let Ok(event) = self.events.try_recv() {
-                if let Err((_, error)) = self.hear(event) {
+                if let Err((slot, error)) = self.hear(event) {
                     tracing::warn!("{error}; what is not published is counted again by the next owner");
-                    return;
+                    self.slots.remove(&slot);
                 }
             }
             let mut is_done = true;

@@ -155,7 +155,7 @@ const PROGRAM_BYTES: u64 = 96 << 20;
 /// The most that counting takes, as a sum of what it is for.
 fn tell_memory(settings: &Settings) {
     let (windows, blocks) = (settings.cache.memory, settings.block_memory);
-    let (fetched, polled) = (settings.kafka.fetched_bytes(), polled_bytes(settings.threads));
+    let (fetched, polled) = (settings.kafka.fetched_bytes(), polled_bytes(settings));
     let terms = [windows, blocks, fetched, polled, LETTER_BYTES, PROGRAM_BYTES];
     let at_most = terms.into_iter().fold(0, u64::saturating_add);
     tracing::info!(

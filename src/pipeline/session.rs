@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -69,7 +71,7 @@ struct Running<'a> {
     client: Client,
     fence: Arc<Fence>,
     threads: Vec<CountingThread>,
-    failures: mpsc::Receiver<Failure>,
+    failures: Receiver<Failure>,
     /// By (topic, partition).
     held: HashMap<(String, i32), HeldLane>,
     watched: WatchedLanes,
@@ -93,10 +95,11 @@ const BLOCKED_BEFORE_PAUSE: Duration = Duration::from_secs(5);
 /// Lanes that are taken over at the same time.
 const BEGUN_AT_ONCE: usize = 16;
 
-/// The most bytes of records that are polled and not counted yet, but for one record that is greater
-/// than a poll: in each thread's hands, and of one poll more.
-pub fn polled_bytes(threads: usize) -> u64 {
-    (threads * CountingThread::LOADS + 1) as u64 * POLL_BYTES as u64
+/// The most bytes of records that are polled and not counted yet: in each thread's hands, and of one
+/// poll more. A record keeps all of the answer that it came in.
+pub fn polled_bytes(settings: &Settings) -> u64 {
+    let loads = (settings.threads * CountingThread::LOADS + 1) as u64;
+    loads.saturating_mul(settings.kafka.polled_bytes(POLL_BYTES as u64, POLL_RECORDS as u64))
 }
 
 impl Session {
@@ -116,13 +119,13 @@ impl Session {
     fn begin(&self) -> Result<(Running<'_>, CancellationToken), IngestError> {
         let client = Client::join(&self.settings.kafka)?;
         let number = self.settings.threads.max(1);
-        let (failed, failures) = mpsc::channel(number);
+        let (failed, failures) = sync_channel(number);
         let block_room = Arc::new(AtomicUsize::new(usize::MAX));
         let common = Common {
-            runtime: self.runtime.clone(),
             beat: self.beat,
             block_room: Arc::clone(&block_room),
             failures: failed,
+            member: thread::current(),
         };
         let threads = (0..number).map(|number| CountingThread::start(number, common.clone()));
         let threads = threads.collect::<Result<Vec<_>, _>>()?;
@@ -197,19 +200,15 @@ impl Running<'_> {
     /// Gives the threads what was polled; whether more may be. Where one has enough before it, its lanes
     /// are being published slower than they are counted, and less is read instead of more held.
     fn hand_over(&mut self) -> Result<bool, IngestError> {
-        let mut full = None;
-        for (number, thread) in self.threads.iter_mut().enumerate() {
-            if !thread.hand_over() {
-                full = Some(number);
-            }
-        }
-        let Some(full) = full else {
+        // Each of them is given what it has room for.
+        let full = self.threads.iter_mut().filter_map(|thread| (!thread.hand_over()).then_some(())).count();
+        if full == 0 {
             self.blocked_since = None;
             if self.paused {
                 self.set_paused(false)?;
             }
             return Ok(true);
-        };
+        }
         let since = *self.blocked_since.get_or_insert_with(instant);
         if self.paused {
             return Ok(true); // Nothing is fetched; the poll only serves the group.
@@ -217,8 +216,8 @@ impl Running<'_> {
         if since.elapsed() >= BLOCKED_BEFORE_PAUSE {
             self.set_paused(true)?;
         } else {
-            let room = self.threads[full].has_room();
-            let _ = self.session.runtime.block_on(async { tokio::time::timeout(POLL_TIMEOUT, room).await });
+            // A thread that takes a load wakes this one.
+            thread::park_timeout(POLL_TIMEOUT);
         }
         Ok(false)
     }
@@ -269,7 +268,7 @@ impl Running<'_> {
     fn assign(&mut self, lanes: Vec<(String, i32)>) -> Result<(), IngestError> {
         let mut offsets = Vec::with_capacity(lanes.len());
         let (waiting, lanes): (Vec<_>, _) =
-            lanes.into_iter().partition(|lane| self.session.waiting.holds(lane));
+            lanes.into_iter().partition(|lane| self.session.waiting.hold(lane));
         tracing::info!(lanes = lanes.len(), waiting = waiting.len(), "assigned");
         if !lanes.is_empty() {
             let mut topics: Vec<_> = lanes.iter().map(|(topic, _)| topic.clone()).collect();
@@ -351,7 +350,7 @@ impl Running<'_> {
 
     /// Gives lanes up: no commit is under way after the fence has released them.
     fn revoke(&mut self, lanes: &[(String, i32)]) -> Result<(), IngestError> {
-        lanes.iter().for_each(|lane| self.session.waiting.remove(lane));
+        self.session.waiting.give_up(lanes);
         let released: Vec<_> = lanes.iter().filter_map(|lane| self.held.remove(lane)).collect();
         let answers: Vec<_> = (self.threads.iter_mut().enumerate())
             .map(|(number, thread)| {
@@ -388,6 +387,7 @@ impl Running<'_> {
         }
         self.fence.release(&self.held.values().map(|held| held.lane.clone()).collect::<Vec<_>>());
         drop(self.held);
+        self.session.waiting.give_up_all();
         self.threads.into_iter().for_each(CountingThread::end);
         *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
         self.client.leave();

@@ -104,7 +104,9 @@ impl Client {
     }
 
     pub fn unassign(&self, lanes: &[(String, i32)]) -> Result<(), KafkaError> {
-        let unassigned = self.handle.unassign(lanes).and_then(|()| {
+        // librdkafka remembers that a partition was paused, also when it comes back.
+        let resumed = self.handle.pause(lanes, false);
+        let unassigned = resumed.and_then(|()| self.handle.unassign(lanes)).and_then(|()| {
             self.queue.go_on(lanes.iter().map(|(topic, partition)| (topic.as_str(), *partition)))
         });
         unassigned
