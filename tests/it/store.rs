@@ -121,7 +121,7 @@ fn greatest(organization: &str, value: u128) -> CountRow {
 }
 
 /// A client as a user has one, for the views.
-fn user(settings: &Settings) -> clickhouse::Client {
+pub fn user(settings: &Settings) -> clickhouse::Client {
     clickhouse::Client::default().with_url(&settings.url).with_database(&settings.database)
 }
 

@@ -156,6 +156,39 @@ async fn rolls_change_nothing_and_a_recount_switches_at_once() {
     assert_eq!(other.json()["usage"]["api_calls"], 2, "the recount found nothing of it in its range");
 }
 
+/// Reading everything takes a while, here for many organizations: which blocks count is read first, so
+/// that what is published or rolled up meanwhile is either in what is read or comes after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_while_everything_is_read_is_counted_once() {
+    const ORGANIZATIONS: u32 = 200_000;
+    let (store, settings) = servers::new_store("usage_reading").await;
+    let mut lane = LaneWriter::new(&store, "events", "AAAAAAAAAAAAAAAAAAAAAA", 0);
+    lane.live(1, &[calls("crowd", 1)], &[]).await;
+    let crowd = format!(
+        "INSERT INTO counts SELECT concat('org-', toString(number)), meter, region, hour, fold, block, 1, level, bucket \
+         FROM counts ARRAY JOIN range({ORGANIZATIONS}) AS number WHERE organization = 'crowd'"
+    );
+    crate::store::user(&settings).query_raw(&crowd).execute().await.unwrap();
+    let (read, mut is_read) = tokio::sync::oneshot::channel();
+    let publishing = tokio::spawn(async move {
+        let (mut published, mut meanwhile, mut rows) = (0, 0, Vec::new());
+        while is_read.try_recv().is_err() {
+            rows.push(lane.live(1, &[calls("acme", 1)], &[]).await);
+            published += 1;
+            if rows.len() == 5 {
+                rows = vec![lane.roll(&rows).await];
+                meanwhile += 1;
+            }
+        }
+        (published, meanwhile)
+    });
+    let service = Service::over(store, Wish::default()).await;
+    read.send(()).expect("who publishes waits");
+    let (published, rolls) = publishing.await.expect("publishing ends well");
+    assert!(rolls > 0, "{published} blocks and {rolls} rolls were published while everything was read");
+    service.usage_once("acme", "/usage/api_calls", published).await;
+}
+
 #[tokio::test]
 async fn the_month_turns() {
     let service = Service::new("usage_turn").await;
