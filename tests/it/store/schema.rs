@@ -1,7 +1,11 @@
-use futures::future::try_join_all;
-use odometer::store::{Settings, Store};
+use std::sync::{Arc, Mutex};
 
-use super::{number, servers, user};
+use futures::future::try_join_all;
+use odometer::store::{Settings, Store, Watermark};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{NOVEMBER_MS, Writer, calls, number, servers, user};
 use crate::support::clickhouse;
 
 #[tokio::test]
@@ -82,6 +86,65 @@ async fn what_is_acknowledged_is_durable() {
             assert!(engine.contains(setting), "{table}: {engine}");
         }
     }
+}
+
+/// An insert is one act of the server and answered when it is done, on every shard, whatever the user's
+/// profile says: each one says so itself.
+#[tokio::test]
+async fn every_insert_asks_to_be_done_when_it_is_answered() {
+    let (_, settings) = servers::new_store("synchronous").await;
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let url = record_requests(&settings.url, sent.clone()).await;
+    let store = Store::new(&Settings { url, ..settings }).unwrap();
+    let mut writer = Writer::new(&store, "topic", 0);
+    let mut covered = Vec::new();
+    for value in 1..=2 {
+        let row = writer.live(&[calls("acme", value)]).await;
+        covered.push(row);
+    }
+    writer.roll(&covered).await;
+    let mark = Watermark { lane: writer.lane.clone(), high: 20, observed_at_ms: NOVEMBER_MS };
+    store.write_watermarks(&[mark]).await.unwrap();
+
+    let sent = String::from_utf8_lossy(&sent.lock().unwrap()).into_owned();
+    // A statement with rows behind it is in the request's address, any other in its body.
+    let inserts: Vec<&str> = sent
+        .split("POST /")
+        .filter(|request| request.replace(['+', '\n'], " ").contains("INSERT INTO"))
+        .collect();
+    for table in ["counts", "prepared", "published", "watermarks"] {
+        assert!(inserts.iter().any(|insert| insert.contains(table)), "nothing was inserted into {table}");
+    }
+    for insert in inserts {
+        let address = insert.lines().next().unwrap_or_default();
+        for setting in ["async_insert=0", "distributed_foreground_insert=1", "insert_deduplicate=0"] {
+            assert!(address.contains(setting), "{setting} is missing: {address}");
+        }
+    }
+}
+
+/// Passes everything on to `url` and keeps what is sent there; answers with its own address.
+async fn record_requests(url: &str, sent: Arc<Mutex<Vec<u8>>>) -> String {
+    let target = url.strip_prefix("http://").expect("an address without TLS").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&target).await.unwrap();
+            let ((mut requests, mut answers), (mut answered, mut asked)) =
+                (client.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut answered, &mut answers).await });
+            let sent = sent.clone();
+            tokio::spawn(async move {
+                let mut part = vec![0; 1 << 16];
+                while let Ok(read @ 1..) = requests.read(&mut part).await {
+                    sent.lock().unwrap().extend_from_slice(&part[..read]);
+                    asked.write_all(&part[..read]).await.unwrap();
+                }
+            });
+        }
+    });
+    format!("http://{address}")
 }
 
 #[tokio::test]
