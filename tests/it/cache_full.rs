@@ -19,6 +19,8 @@ const PARTITIONS: i32 = 1;
 /// many find room on disk, where the journal does not take it first.
 const MEMORY: &str = "1MiB";
 const DISK_KIB: u32 = 512;
+/// The keys on disk lie in one file, which the journal does not share.
+const FILE_KIB: u32 = 512;
 
 /// What comes to another topic meanwhile.
 const FEW: u64 = 500;
@@ -96,16 +98,39 @@ fn a_lane_waits_for_a_greater_budget() {
 
 #[test]
 fn a_lane_waits_for_room_on_a_full_disk() {
-    let (deployment, mut sent, few) = deployment("disk", &json!({}));
+    let (deployment, sent, few) = deployment("disk", &json!({}));
     let folder = deployment.folder();
-    let Some(mut odometer) = Odometer::start_on_small_disk(folder, "run", &["run"], DISK_KIB) else {
-        eprintln!("SKIPPED: a disk of its own can't be mounted here (unshare, mount)");
+    let Some(odometer) = Odometer::start_on_small_disk(folder, "run", &["run"], DISK_KIB) else {
+        // No disk of its own can be mounted here (unshare, mount): the test below needs none.
         return;
     };
-    await_wait(&deployment, &mut odometer);
-    sent.add(check_others_go_on(&deployment, &mut odometer, few));
-    std::fs::write(folder.join("room"), "").expect("make room");
-    check(&deployment, &mut odometer, &sent);
+    let make_room = |_: &Odometer| std::fs::write(folder.join("room"), "").expect("make room");
+    check_full_disk(&deployment, odometer, sent, few, make_room);
+}
+
+/// Everywhere, also where nothing may be mounted: the system refuses to let a file grow.
+#[test]
+fn a_lane_waits_while_its_files_may_not_grow() {
+    let (deployment, sent, few) = deployment("files", &json!({}));
+    // Without accounts, whose files would not grow either.
+    let address = deployment.url().replace("http://", "");
+    let listen = [("ODOMETER__INGEST__LISTEN", &*address)];
+    let folder = deployment.folder();
+    let odometer = Odometer::start_with_small_files(folder, "ingest", &["ingest"], &listen, FILE_KIB);
+    check_full_disk(&deployment, odometer, sent, few, Odometer::let_files_grow);
+}
+
+fn check_full_disk(
+    deployment: &Deployment,
+    mut odometer: Odometer,
+    mut sent: Sent,
+    few: Sender,
+    make_room: impl FnOnce(&Odometer),
+) {
+    await_wait(deployment, &mut odometer);
+    sent.add(check_others_go_on(deployment, &mut odometer, few));
+    make_room(&odometer);
+    check(deployment, &mut odometer, &sent);
     odometer.stop(Duration::from_secs(25));
     deployment.run(&["audit", "--recount"]).expect_code(0);
 }

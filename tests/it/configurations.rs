@@ -15,6 +15,7 @@ use crate::support::clickhouse;
 use crate::support::deployment::Deployment;
 use crate::support::kafka::{self, KafkaProducer, KafkaRecord};
 use crate::support::process::{self, Odometer};
+use crate::support::wait::wait_until;
 
 const PARTITIONS: i32 = 2;
 const EVENTS: u64 = 12_000;
@@ -172,7 +173,9 @@ fn each_block_counts_by_its_own_configuration_until_the_past_is_counted_again() 
     check(&deployment, &expect(&streams, versions(&deployment, &firsts)));
     deployment.run(&["audit", "--recount"]).expect_code(0);
 
+    await_roll(&deployment, &mut second);
     recount_all(&deployment, &mut streams, &mut second);
+    check_rolls_were_counted_again(&deployment);
     let today = expect(&streams, |_, _, _| Version::Second);
     figures::await_received(&deployment, &mut second, today.totals.received().into());
     check(&deployment, &today);
@@ -216,6 +219,32 @@ fn versions(deployment: &Deployment, firsts: &BTreeSet<String>) -> impl Fn(&str,
         let at = (topic.to_owned(), partition, offset + 1);
         *ends.range(at..).next().expect("an offset that is counted").1
     }
+}
+
+/// Something that will be counted again is rolled up.
+fn await_roll(deployment: &Deployment, owner: &mut Odometer) {
+    let query = format!("SELECT count() FROM {} WHERE kind = 'roll'", deployment.table("ledger"));
+    wait_until("blocks to be rolled up", Duration::from_secs(60), || {
+        owner.assert_runs();
+        match clickhouse::ask(&query)?.trim() {
+            "0" => Err("no roll counts yet".to_owned()),
+            _ => Ok(()),
+        }
+    });
+}
+
+/// Rolls lie under the recounts that replaced them; what the gate hides stays stored for a while.
+fn check_rolls_were_counted_again(deployment: &Deployment) {
+    let published = deployment.table("published");
+    let covered = format!(
+        "SELECT uniqExact(roll.block) FROM {published} AS roll JOIN {published} AS recount \
+            ON roll.topic = recount.topic AND roll.topic_id = recount.topic_id AND roll.partition = recount.partition \
+         WHERE roll.kind = 'roll' AND recount.kind = 'recount' AND roll.first_offset < roll.next_offset \
+            AND recount.first_offset <= roll.first_offset AND roll.next_offset <= recount.next_offset \
+            AND (roll.token, roll.sequence) < (recount.token, recount.sequence)"
+    );
+    let covered: u64 = clickhouse::value(&covered).parse().expect("a count");
+    assert!(covered > 0, "nothing that was counted again had been rolled up");
 }
 
 /// Counts all lanes again, each by two commands at once, while their owner counts on.

@@ -1,6 +1,7 @@
 //! The real binary as a child process that ends with its test.
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -106,6 +107,42 @@ impl Odometer {
         command.stdin(Stdio::null());
         fs::create_dir_all(folder.join("cache")).expect("make a folder");
         Some(Self::spawn(folder, name, command))
+    }
+
+    /// Starts it so that none of its files grows beyond so many KiB, as on a full disk, until
+    /// [`Self::let_files_grow`]. The system lets everybody do that.
+    pub fn start_with_small_files(
+        folder: &Path,
+        name: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        kib: u32,
+    ) -> Self {
+        let mut command = binary();
+        command.args(arguments).envs(environment.iter().copied());
+        let limit = libc::rlimit { rlim_cur: u64::from(kib) * 1024, rlim_max: libc::RLIM_INFINITY };
+        let restrict = move || {
+            // SAFETY: both calls are safe between fork and exec, and `limit` is the closure's own. What is
+            // ignored stays so in the program: a write beyond the limit fails instead of ending it.
+            let result = unsafe {
+                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+                libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
+            };
+            if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        };
+        // SAFETY: the closure calls nothing but the two functions above.
+        unsafe { command.pre_exec(restrict) };
+        Self::spawn(folder, name, command)
+    }
+
+    /// Its files may grow from now on.
+    pub fn let_files_grow(&self) {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
+        let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: prlimit() reads `limit`, which outlives the call, and writes nothing.
+        let result =
+            unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, &raw const limit, std::ptr::null_mut()) };
+        assert_eq!(result, 0, "raise {}'s limit: {}", self.name, std::io::Error::last_os_error());
     }
 
     fn spawn(folder: &Path, name: &str, mut command: Command) -> Self {
