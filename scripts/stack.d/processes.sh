@@ -5,13 +5,14 @@
 # A server that gets its signal to stop has this long, in seconds, before it is killed.
 readonly stop_grace=30
 
-# identity PID: prints "PID START", START in clock ticks since boot; fails where it has ended.
+# identity PID: prints "PID START", START in clock ticks since boot; fails where it has ended. A process
+# whose first thread is a zombie has not: until its other threads are gone, so are not its sockets.
 identity() {
   local stat fields
   { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
   # The second field, the name in brackets, may hold anything: the rest begins after its end.
   read -ra fields <<<"${stat##*) }"
-  [[ ${fields[0]} != [ZX] ]] || return 1
+  [[ ${fields[0]} != [ZX] ]] || ((fields[17] > 1)) || return 1
   echo "$1 ${fields[19]}"
 }
 
