@@ -69,16 +69,44 @@ fn every_invariant_names_a_test_that_exists() {
         let (module, function) = name.rsplit_once("::").unwrap_or(("", name));
         // `…::name` stands in the module of the name before it.
         let module = module.trim_start_matches('…');
-        let declaration = format!("fn {function}(");
         let is_function = files
             .iter()
-            .any(|file| file.code.contains(&declaration) && ends_with_module(&file.module(), module));
-        let is_module = files.iter().any(|file| ends_with_module(&file.module(), name));
+            .any(|file| ends_with_module(&file.module(), module) && declares_test(&file.code, function));
+        let is_module = files.iter().any(|file| {
+            file.path.starts_with("tests/")
+                && ends_with_module(&file.module(), name)
+                && holds_test(&file.code)
+        });
         if !is_function && !is_module {
             findings.push(format!("docs/architecture.md: no test is named {name}"));
         }
     }
     hold(&findings);
+}
+
+/// `#[test]`, `#[tokio::test(…)]`; not `#[cfg(test)]`.
+fn holds_test(text: &str) -> bool {
+    ["#[test]", "::test]", "::test("].iter().any(|attribute| text.contains(attribute))
+}
+
+/// Whether `code` has a function of that name right under the attribute of a test.
+fn declares_test(code: &str, function: &str) -> bool {
+    let declaration = format!("fn {function}(");
+    code.match_indices(&declaration).any(|(at, _)| {
+        let line = code[..at].rfind('\n').unwrap_or(0);
+        let mut attributes =
+            code[..line].lines().rev().take_while(|line| line.trim_start().starts_with("#["));
+        attributes.any(holds_test)
+    })
+}
+
+#[test]
+fn only_functions_under_the_attribute_are_tests() {
+    let code = "#[test]\nfn one() {}\n\n#[tokio::test(flavor = \"x\")]\n#[cfg(unix)]\n    async fn two() {}\nfn three() {}\n";
+    assert_eq!(
+        ["one", "two", "three", "four"].map(|name| declares_test(code, name)),
+        [true, true, false, false]
+    );
 }
 
 fn ends_with_module(path: &str, module: &str) -> bool {
