@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("aggregate", &["event", "processor"]),
     ("rating", &["event", "month"]),
     ("accounts", &["event", "month", "clock", "rating"]),
-    ("source", &["event", "clock", "telemetry"]),
+    ("source", &["event", "clock", "processor", "telemetry"]),
     ("store", &["event", "month", "clock", "aggregate"]),
     ("flush", &["event", "clock", "dedup", "aggregate", "source", "store"]),
     (
@@ -34,7 +34,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("simulate", &["event", "month", "clock"]),
     (
         "pipeline",
-        &["event", "month", "clock", "telemetry", "decode", "dedup", "aggregate", "source", "store", "flush"],
+        &[
+            "event", "month", "clock", "processor", "telemetry", "decode", "dedup", "aggregate", "source",
+            "store", "flush",
+        ],
     ),
     (
         "http",
