@@ -1,10 +1,12 @@
 //! The log of every change. Each entry's hash covers the one before, so that nothing in the middle
 //! can be changed or left out unseen.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::database::{Database, DatabaseError, DatabaseResult, Row, Transaction, values};
+use super::database::{Database, DatabaseError, DatabaseResult, Many, Row, Transaction, Value, values};
 
 /// The end of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,27 +62,34 @@ pub async fn store_head(transaction: &mut Transaction, head: &Head) -> DatabaseR
     Ok(())
 }
 
-/// Answers the new head.
-pub async fn append(transaction: &mut Transaction, head: &Head, entry: &Entry) -> DatabaseResult<Head> {
+static INSERT: LazyLock<Many<8>> = LazyLock::new(|| {
+    Many::new(
+        "INSERT INTO audit_log (sequence, at_ms, actor, action, organization, before, after, hash)
+         VALUES {rows}",
+    )
+});
+
+/// An entry with its hash, as a row.
+pub type EntryRow = [Value; 8];
+
+/// Answers the new head, and what is to be inserted before it is stored.
+pub fn append(head: &Head, entry: &Entry) -> (Head, EntryRow) {
     let hash = entry.hash(&head.hash);
-    let new_head = Head { sequence: entry.sequence, hash: hash.clone() };
-    transaction
-        .execute(
-            "INSERT INTO audit_log (sequence, at_ms, actor, action, organization, before, after, hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            values![
-                entry.sequence,
-                entry.at_ms,
-                entry.actor.as_str(),
-                entry.action.as_str(),
-                entry.organization.clone(),
-                entry.before.clone(),
-                entry.after.clone(),
-                hash
-            ],
-        )
-        .await?;
-    Ok(new_head)
+    let row: &EntryRow = values![
+        entry.sequence,
+        entry.at_ms,
+        entry.actor.as_str(),
+        entry.action.as_str(),
+        entry.organization.clone(),
+        entry.before.clone(),
+        entry.after.clone(),
+        hash.as_str()
+    ];
+    (Head { sequence: entry.sequence, hash }, row.clone())
+}
+
+pub async fn insert(transaction: &mut Transaction, rows: Vec<EntryRow>) -> DatabaseResult<()> {
+    INSERT.execute(transaction, rows).await
 }
 
 /// Checks the whole chain; answers the number of entries, or the first break.

@@ -3,13 +3,16 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::audit_log::{self, Entry, Head};
+use super::audit_log::{self, Entry, EntryRow, Head};
 use super::caller::Caller;
-use super::database::{DatabaseError, DatabaseResult, Row, Transaction, Value, values};
+use super::database::{DatabaseError, DatabaseResult, Many, Row, Transaction, Value, values};
 use super::error::AccountResult;
 use super::idempotency::Pending;
-use super::outbox::{self, Notice};
+use super::outbox::{self, Notice, NoticeRow};
 use super::{Accounts, identifier};
+
+/// Entries and notices that are kept until they are written together.
+const KEPT: usize = 64;
 
 /// Dropped without [`Change::commit`], nothing of it happened.
 pub struct Change<'a> {
@@ -19,6 +22,9 @@ pub struct Change<'a> {
     actor: String,
     idempotency: Option<Pending>,
     head: Head,
+    /// Log entries and notices that are still to be written; all are, before the commit.
+    entries: Vec<EntryRow>,
+    notices: Vec<NoticeRow>,
 }
 
 impl Accounts {
@@ -33,7 +39,8 @@ impl Accounts {
         };
         let actor = caller.actor.to_string();
         let idempotency = caller.idempotency.clone();
-        Ok(Change { accounts: self, transaction, now_ms, actor, idempotency, head })
+        let (entries, notices) = (Vec::new(), Vec::new());
+        Ok(Change { accounts: self, transaction, now_ms, actor, idempotency, head, entries, notices })
     }
 }
 
@@ -59,6 +66,22 @@ impl Change<'_> {
         self.transaction.fetch_optional(sql, values).await
     }
 
+    pub async fn execute_many<const COLUMNS: usize>(
+        &mut self,
+        statement: &Many<COLUMNS>,
+        rows: impl IntoIterator<Item = [Value; COLUMNS]>,
+    ) -> DatabaseResult<()> {
+        statement.execute(&mut self.transaction, rows).await
+    }
+
+    pub async fn fetch_many<const COLUMNS: usize>(
+        &mut self,
+        statement: &Many<COLUMNS>,
+        rows: impl IntoIterator<Item = [Value; COLUMNS]>,
+    ) -> DatabaseResult<Vec<Row>> {
+        statement.fetch(&mut self.transaction, rows).await
+    }
+
     /// Appends to the log: who (the caller), what, when (now), before and after. Neither side holds
     /// a secret. Answers the entry's sequence.
     pub async fn record(
@@ -77,14 +100,22 @@ impl Change<'_> {
             before: before.map(|json| json.to_string()),
             after: after.map(|json| json.to_string()),
         };
-        self.head = audit_log::append(&mut self.transaction, &self.head, &entry).await?;
+        let (head, row) = audit_log::append(&self.head, &entry);
+        self.head = head;
+        self.entries.push(row);
+        if self.entries.len() >= KEPT {
+            audit_log::insert(&mut self.transaction, std::mem::take(&mut self.entries)).await?;
+        }
         Ok(entry.sequence)
     }
 
     /// Puts a notice into the outbox; it is sent after the commit. Answers its id.
     pub async fn notify(&mut self, notice: Notice<'_>) -> DatabaseResult<String> {
         let id = identifier("msg");
-        outbox::insert(&mut self.transaction, &id, &notice).await?;
+        self.notices.push(outbox::row(&id, &notice));
+        if self.notices.len() >= KEPT {
+            outbox::insert(&mut self.transaction, std::mem::take(&mut self.notices)).await?;
+        }
         Ok(id)
     }
 
@@ -95,6 +126,8 @@ impl Change<'_> {
                 .map_err(|error| DatabaseError::Content { what: format!("write answer: {error}") })?;
             pending.store(&mut self.transaction, status, &body).await?;
         }
+        audit_log::insert(&mut self.transaction, self.entries).await?;
+        outbox::insert(&mut self.transaction, self.notices).await?;
         audit_log::store_head(&mut self.transaction, &self.head).await?;
         self.transaction.commit().await?;
         self.accounts.refresh_directory().await;

@@ -2,6 +2,7 @@
 //! keep to what both databases share; both read `$1` placeholders.
 
 mod collation;
+mod many;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalM
 use sqlx::sqlite::{SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Column, Row as _, TypeInfo, ValueRef};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+
+pub use many::Many;
 
 /// How long a statement waits for another process's write to SQLite.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,13 +1,15 @@
 //! What others are told of: stored with the change that it tells of, listed for operators, sent to
 //! webhooks.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::clock::{Clock, Time};
 
 use super::account::Account;
-use super::database::{DatabaseError, DatabaseResult, Row, Transaction, values};
+use super::database::{DatabaseError, DatabaseResult, Many, Row, Transaction, Value, values};
 use super::error::AccountResult;
 use super::{Accounts, List, Page};
 
@@ -72,25 +74,39 @@ struct Body {
     data: Json,
 }
 
-pub async fn insert(transaction: &mut Transaction, id: &str, notice: &Notice<'_>) -> DatabaseResult<()> {
+static INSERT: LazyLock<Many<10>> = LazyLock::new(|| {
+    Many::new(
+        "INSERT INTO outbox (id, channel, type, organization, created_ms, body, state, attempts,
+                             stored_ms, next_attempt_ms)
+         VALUES {rows}",
+    )
+});
+
+/// A notice as a row.
+pub type NoticeRow = [Value; 10];
+
+pub fn row(id: &str, notice: &Notice<'_>) -> NoticeRow {
     let mut data = notice.data.clone();
     data["organization"] = json!(notice.organization);
     let body = json!({ "type": notice.event_type, "timestamp": Time(notice.at_ms), "data": data });
     let stored_ms = Clock::System.now_ms();
-    let sql = "INSERT INTO outbox (id, channel, type, organization, created_ms, body, state, attempts,
-                                   stored_ms, next_attempt_ms)
-               VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, $7, $7)";
-    let values = values![
+    let row: &NoticeRow = values![
         id,
         notice.channel.as_str(),
         notice.event_type,
         notice.organization,
         notice.at_ms,
         body.to_string(),
+        "pending",
+        0_i64,
+        stored_ms,
         stored_ms
     ];
-    transaction.execute(sql, values).await?;
-    Ok(())
+    row.clone()
+}
+
+pub async fn insert(transaction: &mut Transaction, rows: Vec<NoticeRow>) -> DatabaseResult<()> {
+    INSERT.execute(transaction, rows).await
 }
 
 impl Accounts {

@@ -1,10 +1,9 @@
-//! Invoices as rows, written many at a time: a statement is a round trip to the database, and one for
-//! each of 100,000 invoices took Postgres longer than everything else.
+//! Invoices as rows, written many at a time.
 
 use std::sync::LazyLock;
 
 use crate::accounts::Change;
-use crate::accounts::database::{DatabaseResult, Value, values};
+use crate::accounts::database::{DatabaseResult, Many, Value, values};
 
 use super::closing::Closing;
 use super::error::unreadable;
@@ -14,41 +13,20 @@ use super::lifecycle::{Open, Settlement};
 /// Values of one row.
 const COLUMNS: usize = 15;
 
-/// How many rows a statement has: few texts, which the databases prepare once each. 64 rows have 960
-/// values, of 32,766 that SQLite takes.
-const AT_ONCE: [usize; 3] = [64, 8, 1];
-
-static STATEMENTS: LazyLock<[&'static str; 3]> = LazyLock::new(|| AT_ONCE.map(statement));
-
-/// Of one of [`AT_ONCE`]: it lives as long as the process.
-fn statement(rows: usize) -> &'static str {
-    let row = |row: usize| {
-        let values: Vec<String> = (1..=COLUMNS).map(|value| format!("${}", row * COLUMNS + value)).collect();
-        format!("({})", values.join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
-    let sql = format!(
+static INSERT: LazyLock<Many<COLUMNS>> = LazyLock::new(|| {
+    Many::new(
         "INSERT INTO invoices (organization, month, number, state, closing, content, currency, total,
              charge, issued_ms, due_ms, paid_ms, settlement, subtotal, issued_entry)
-         VALUES {}",
-        rows.join(", ")
-    );
-    sql.leak()
-}
+         VALUES {rows}",
+    )
+});
 
 /// A row of [`insert`].
 pub type InvoiceRow = [Value; COLUMNS];
 
 /// Writes invoices that have no row yet.
 pub async fn insert(change: &mut Change<'_>, rows: Vec<InvoiceRow>) -> DatabaseResult<()> {
-    let mut rows = rows.into_iter();
-    for (size, sql) in AT_ONCE.into_iter().zip(*STATEMENTS) {
-        while rows.len() >= size {
-            let values: Vec<Value> = rows.by_ref().take(size).flatten().collect();
-            change.execute(sql, &values).await?;
-        }
-    }
-    Ok(())
+    change.execute_many(&INSERT, rows).await
 }
 
 /// Of what an invoice was made, and the entry of the account log that says so.
