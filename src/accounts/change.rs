@@ -69,7 +69,7 @@ impl Change<'_> {
     pub async fn execute_many<const COLUMNS: usize>(
         &mut self,
         statement: &Many<COLUMNS>,
-        rows: impl IntoIterator<Item = [Value; COLUMNS]>,
+        rows: Vec<[Value; COLUMNS]>,
     ) -> DatabaseResult<()> {
         statement.execute(&mut self.transaction, rows).await
     }
@@ -77,7 +77,7 @@ impl Change<'_> {
     pub async fn fetch_many<const COLUMNS: usize>(
         &mut self,
         statement: &Many<COLUMNS>,
-        rows: impl IntoIterator<Item = [Value; COLUMNS]>,
+        rows: Vec<[Value; COLUMNS]>,
     ) -> DatabaseResult<Vec<Row>> {
         statement.fetch(&mut self.transaction, rows).await
     }

@@ -15,7 +15,7 @@ use sqlx::sqlite::{SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Column, Row as _, TypeInfo, ValueRef};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-pub use many::Many;
+pub use many::{Many, rows_of};
 
 /// How long a statement waits for another process's write to SQLite.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);

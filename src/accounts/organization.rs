@@ -1,5 +1,8 @@
 //! Sign-up, plan changes and regions.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -9,13 +12,16 @@ use crate::event::Plan;
 use super::account::{self, Account, OrganizationAnswer};
 use super::caller::Caller;
 use super::change::Change;
-use super::database::{DatabaseResult, values};
+use super::database::{DatabaseResult, Many, rows_of, values};
 use super::error::{AccountError, AccountResult};
 use super::outbox::{Channel, Notice};
 use super::schedule::{NOTICE_BEFORE_MS, TRIAL_END, TRIAL_NOTICE};
 use super::subscription::{OperatorConsent, PaymentMethodSet, Subscription, Trial};
 use super::validate::Checks;
 use super::{Accounts, identifier};
+
+static PAST_DUE: LazyLock<Many<1>> =
+    LazyLock::new(|| Many::new("SELECT id FROM organizations WHERE id IN ({rows}) AND past_due <> 0"));
 
 #[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +183,12 @@ impl Accounts {
 }
 
 impl Change<'_> {
+    /// Those of which a payment failed.
+    pub async fn past_due_among(&mut self, organizations: &[&str]) -> DatabaseResult<HashSet<String>> {
+        let rows = self.fetch_many(&PAST_DUE, rows_of(organizations)).await?;
+        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+    }
+
     /// Marks that a payment failed, or that none is open any more; for billing.
     pub async fn set_past_due(&mut self, organization: &str, past_due: bool) -> AccountResult<()> {
         let sql = "UPDATE organizations SET past_due = $2 WHERE id = $1 AND past_due <> $2";

@@ -3,6 +3,9 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -13,13 +16,20 @@ use crate::event::Plan;
 use super::account::Account;
 use super::caller::Caller;
 use super::change::Change;
-use super::database::{DatabaseResult, Row, values};
+use super::database::{DatabaseResult, Many, Row, rows_of, values};
 use super::error::{AccountError, AccountResult};
 use super::validate::Checks;
 use super::{Accounts, List, Page, identifier};
 
 /// The digits of a card number: ISO/IEC 7812 has 8 to 19, the networks in use 12 to 19.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 12..=19;
+
+static CHARGEABLE: LazyLock<Many<1>> = LazyLock::new(|| {
+    Many::new(
+        "SELECT organization, id, token FROM payment_methods
+         WHERE organization IN ({rows}) AND is_default = 1",
+    )
+});
 
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -198,17 +208,18 @@ impl Accounts {
 }
 
 impl Change<'_> {
-    /// What to charge; `None` where none is set up.
-    pub async fn chargeable_payment_method(
+    /// What to charge, by organization; who has set none up is missing.
+    pub async fn chargeable_payment_methods(
         &mut self,
-        organization: &str,
-    ) -> DatabaseResult<Option<ChargeablePaymentMethod>> {
-        let sql = "SELECT id, token FROM payment_methods WHERE organization = $1 AND is_default = 1";
-        let row = self.fetch_optional(sql, values![organization]).await?;
-        let chargeable = row.map(|row| {
-            Ok(ChargeablePaymentMethod { id: row.text(0)?.to_owned(), token: row.text(1)?.to_owned() })
-        });
-        chargeable.transpose()
+        organizations: &[&str],
+    ) -> DatabaseResult<HashMap<String, ChargeablePaymentMethod>> {
+        let rows = self.fetch_many(&CHARGEABLE, rows_of(organizations)).await?;
+        let read = |row: &Row| {
+            let method =
+                ChargeablePaymentMethod { id: row.text(1)?.to_owned(), token: row.text(2)?.to_owned() };
+            Ok((row.text(0)?.to_owned(), method))
+        };
+        rows.iter().map(read).collect()
     }
 
     async fn payment_method(&mut self, organization: &str, id: &str) -> AccountResult<PaymentMethod> {

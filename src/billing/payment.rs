@@ -10,18 +10,21 @@
 
 mod amount;
 mod attempt;
+mod begin;
 mod collect;
 mod damaged;
 mod due;
 pub(super) mod dunning;
 mod invoice;
 mod keep;
+mod outcome;
 mod provider;
 mod sandbox;
 mod stripe;
 mod unpaid;
 mod webhook;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +74,8 @@ pub struct Payments {
     provider: Arc<dyn Provider>,
     webhook_secret: Option<webhook::Secret>,
     damaged: Arc<damaged::Damaged>,
+    /// Invoices that are collected together, where the provider takes so many.
+    most_together: NonZeroU32,
 }
 
 impl Payments {
@@ -90,7 +95,13 @@ impl Payments {
 
     /// Through a provider of the caller's.
     pub fn through(accounts: Arc<Accounts>, provider: Arc<dyn Provider>) -> Self {
-        Self { accounts, provider, webhook_secret: None, damaged: Arc::default() }
+        let (damaged, most_together) = (Arc::default(), NonZeroU32::MAX);
+        Self { accounts, provider, webhook_secret: None, damaged, most_together }
+    }
+
+    /// Collects at most so many invoices together.
+    pub fn in_batches_of(self, most_together: NonZeroU32) -> Self {
+        Self { most_together, ..self }
     }
 
     /// Collects what is due until it is told to stop. Several processes may run it at once.

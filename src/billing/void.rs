@@ -71,7 +71,8 @@ pub async fn void(accounts: &Accounts, caller: &Caller, order: VoidOrder<'_>) ->
     change.write_void(&void).await?;
     change.give_back(&void, credit).await?;
     withdraw(&mut change, &number).await?;
-    if dunning::end(&mut change, &number, &void.organization).await? {
+    dunning::end(&mut change, &[number.as_str()]).await?;
+    if !dunning::is_left(&mut change, &void.organization).await? {
         change.set_past_due(&void.organization, false).await?;
     }
     let said = json!({ "invoice": number, "state": "void", "reason": reason, "credit": credit });

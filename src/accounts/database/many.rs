@@ -33,7 +33,7 @@ impl<const COLUMNS: usize> Many<COLUMNS> {
     pub async fn execute(
         &self,
         transaction: &mut Transaction,
-        rows: impl IntoIterator<Item = [Value; COLUMNS]>,
+        rows: Vec<[Value; COLUMNS]>,
     ) -> DatabaseResult<()> {
         for (sql, values) in self.split(rows) {
             transaction.execute(sql, &values).await?;
@@ -45,7 +45,7 @@ impl<const COLUMNS: usize> Many<COLUMNS> {
     pub async fn fetch(
         &self,
         transaction: &mut Transaction,
-        rows: impl IntoIterator<Item = [Value; COLUMNS]>,
+        rows: Vec<[Value; COLUMNS]>,
     ) -> DatabaseResult<Vec<Row>> {
         let mut fetched = Vec::new();
         for (sql, values) in self.split(rows) {
@@ -55,17 +55,19 @@ impl<const COLUMNS: usize> Many<COLUMNS> {
     }
 
     /// The statements that all rows need, with their values.
-    fn split(
-        &self,
-        rows: impl IntoIterator<Item = [Value; COLUMNS]>,
-    ) -> impl Iterator<Item = (&'static str, Vec<Value>)> {
-        let mut left = rows.into_iter().collect::<Vec<_>>().into_iter();
+    fn split(&self, rows: Vec<[Value; COLUMNS]>) -> impl Iterator<Item = (&'static str, Vec<Value>)> {
+        let mut left = rows.into_iter();
         std::iter::from_fn(move || {
             let fitting = AT_ONCE.iter().zip(self.statements);
             let (size, sql) = fitting.into_iter().find(|(size, _)| left.len() >= **size)?;
             Some((sql, left.by_ref().take(*size).flatten().collect()))
         })
     }
+}
+
+/// Rows of one text.
+pub fn rows_of(texts: &[&str]) -> Vec<[Value; 1]> {
+    texts.iter().map(|text| [(*text).into()]).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 //!
 //! begun → succeeded | declined | refused, or first unknown: the answer was lost or is still to come.
 
-use crate::accounts::database::{DatabaseError, DatabaseResult, Row, values};
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+use crate::accounts::database::{DatabaseError, DatabaseResult, Many, Row, Value, rows_of, values};
 use crate::accounts::payment_method::ChargeablePaymentMethod;
 use crate::accounts::{Change, identifier};
 use crate::clock::Clock;
@@ -20,6 +23,31 @@ const LOOK_PAUSES_MS: [i64; 5] = [30_000, 60_000, 300_000, 900_000, 3_600_000];
 /// What the provider refused is asked for again after so long, in milliseconds: somebody must change
 /// something first.
 const REFUSED_PAUSE_MS: i64 = 3_600_000;
+
+static INSERT: LazyLock<Many<12>> = LazyLock::new(|| {
+    Many::new(
+        "INSERT INTO payment_attempts (id, invoice, organization, method, token, amount, currency,
+             description, state, begun_ms, looks, look_again_ms)
+         VALUES {rows}",
+    )
+});
+static UNDER_WAY: LazyLock<Many<1>> = LazyLock::new(|| {
+    Many::new(
+        "SELECT id, amount, currency, token, organization, invoice, description, begun_ms, reference,
+             looks, CASE WHEN state = 'begun' THEN look_again_ms ELSE 0 END
+         FROM payment_attempts WHERE invoice IN ({rows}) AND state IN ('begun', 'unknown')",
+    )
+});
+static SUCCEED: LazyLock<Many<3>> = LazyLock::new(|| {
+    Many::new(
+        "WITH succeeded (id, decided_ms, reference) AS (VALUES {rows})
+         UPDATE payment_attempts SET state = 'succeeded', decided_ms = succeeded.decided_ms,
+             reference = succeeded.reference, code = NULL, detail = NULL, look_again_ms = NULL
+         FROM succeeded
+         WHERE payment_attempts.id = succeeded.id AND payment_attempts.state <> 'succeeded'
+         RETURNING payment_attempts.id",
+    )
+});
 
 /// An attempt that was begun and that nobody knows the outcome of yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,13 +74,8 @@ pub struct Decided {
 }
 
 impl Undecided {
-    /// Writes a new attempt down; the invoice must have none under way.
-    pub async fn begin(
-        change: &mut Change<'_>,
-        invoice: &Payable,
-        amount: Amount,
-        method: &ChargeablePaymentMethod,
-    ) -> DatabaseResult<Self> {
+    /// A new attempt, which [`write_new`] writes down; the invoice must have none under way.
+    pub fn new(invoice: &Payable, amount: Amount, method: &ChargeablePaymentMethod) -> Self {
         let asked_ms = Clock::System.now_ms();
         let charge = Charge {
             idempotency_key: identifier("pay"),
@@ -64,23 +87,26 @@ impl Undecided {
             asked_ms,
             reference: None,
         };
-        let sql = "INSERT INTO payment_attempts (id, invoice, organization, method, token, amount, currency,
-                       description, state, begun_ms, looks, look_again_ms)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'begun', $9, 0, $10)";
-        let values = values![
+        Self { charge, looks: 0, claimed_until_ms: asked_ms + CLAIMED_MS }
+    }
+
+    fn new_row(&self, method: &str) -> [Value; 12] {
+        let charge = &self.charge;
+        let row: &[Value; 12] = values![
             charge.idempotency_key.as_str(),
             charge.invoice.as_str(),
             charge.organization.as_str(),
-            method.id.as_str(),
+            method,
             charge.token.as_str(),
-            amount.minor_units(),
-            amount.currency().as_str(),
+            charge.amount.minor_units(),
+            charge.amount.currency().as_str(),
             charge.description.as_str(),
-            asked_ms,
-            asked_ms + CLAIMED_MS
+            "begun",
+            charge.asked_ms,
+            self.looks,
+            self.claimed_until_ms
         ];
-        change.execute(sql, values).await?;
-        Ok(Self { charge, looks: 0, claimed_until_ms: asked_ms + CLAIMED_MS })
+        row.clone()
     }
 
     /// The attempt of this id, where it is under way.
@@ -92,13 +118,14 @@ impl Undecided {
         change.fetch_optional(sql, values![id]).await?.map(|row| Self::read(&row)).transpose()
     }
 
-    /// The attempt that is under way for the invoice.
-    pub async fn of_invoice(change: &mut Change<'_>, invoice: &str) -> DatabaseResult<Option<Self>> {
-        let sql =
-            "SELECT id, amount, currency, token, organization, invoice, description, begun_ms, reference,
-                       looks, CASE WHEN state = 'begun' THEN look_again_ms ELSE 0 END
-                   FROM payment_attempts WHERE invoice = $1 AND state IN ('begun', 'unknown')";
-        change.fetch_optional(sql, values![invoice]).await?.map(|row| Self::read(&row)).transpose()
+    /// The attempts that are under way for the invoices, by the invoice's number.
+    pub async fn of_invoices(
+        change: &mut Change<'_>,
+        invoices: &[&str],
+    ) -> DatabaseResult<HashMap<String, Self>> {
+        let rows = change.fetch_many(&UNDER_WAY, rows_of(invoices)).await?;
+        let read = |row| Self::read(row).map(|attempt| (attempt.charge.invoice.clone(), attempt));
+        rows.iter().map(read).collect()
     }
 
     fn read(row: &Row) -> DatabaseResult<Self> {
@@ -156,23 +183,30 @@ impl Undecided {
 }
 
 impl Decided {
-    /// What the provider says by itself of an attempt, whatever was thought of it. `None`: it is known
-    /// to have succeeded.
+    /// What the provider says by itself of attempts, by its names for the payments and whatever was
+    /// thought of them; those that are not known yet to have succeeded.
     pub async fn by_provider(
         change: &mut Change<'_>,
-        charge: Charge,
-        reference: &str,
-    ) -> DatabaseResult<Option<Self>> {
-        let sql =
-            "UPDATE payment_attempts SET state = 'succeeded', decided_ms = $2, reference = $3, code = NULL,
-                       detail = NULL, look_again_ms = NULL
-                   WHERE id = $1 AND state <> 'succeeded'";
-        let values = values![charge.idempotency_key.as_str(), Clock::System.now_ms(), reference];
-        if change.execute(sql, values).await? == 0 {
-            return Ok(None);
-        }
-        Ok(Some(Self { charge, verdict: Verdict::Succeeded { reference: reference.to_owned() } }))
+        succeeded: Vec<(Charge, String)>,
+    ) -> DatabaseResult<Vec<Self>> {
+        let now_ms = Clock::System.now_ms();
+        let rows = succeeded.iter().map(|(charge, reference)| {
+            values![charge.idempotency_key.as_str(), now_ms, reference.as_str()].clone()
+        });
+        let news = change.fetch_many(&SUCCEED, rows.collect()).await?;
+        let news: HashSet<&str> = news.iter().map(|row| row.text(0)).collect::<DatabaseResult<_>>()?;
+        let decided = succeeded
+            .into_iter()
+            .filter(|(charge, _)| news.contains(charge.idempotency_key.as_str()))
+            .map(|(charge, reference)| Self { charge, verdict: Verdict::Succeeded { reference } });
+        Ok(decided.collect())
     }
+}
+
+/// Writes new attempts down, each with the payment method that it charges.
+pub async fn write_new(change: &mut Change<'_>, attempts: &[(Undecided, String)]) -> DatabaseResult<()> {
+    let rows = attempts.iter().map(|(attempt, method)| attempt.new_row(method)).collect();
+    change.execute_many(&INSERT, rows).await
 }
 
 impl Verdict {

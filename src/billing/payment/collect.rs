@@ -1,24 +1,15 @@
 //! Collecting: begin an attempt, ask the provider, write down what came of it.
 
 use futures::{StreamExt, stream};
-use serde_json::json;
 
-use crate::accounts::outbox::{Channel, Notice};
-use crate::accounts::{AccountError, AccountResult, Caller, Change};
+use crate::accounts::database::DatabaseError;
+use crate::accounts::{AccountError, AccountResult, Caller};
 use crate::billing::InvoiceState;
-use crate::clock::Time;
 
 use super::Payments;
-use super::attempt::{Decided, Undecided, Verdict, decline_of, withdraw};
-use super::due::is_due;
-use super::dunning::{self, Dunning};
-use super::invoice::{Payable, note_collected, settle};
-use super::provider::{Answer, ProviderError};
-
-/// Invoices that are collected together: written down in one change, charged side by side.
-const BATCH: usize = 64;
-/// Charges that the provider is asked for at once.
-const PARALLEL: usize = 16;
+use super::begin::{Beginning, Begun, begin};
+use super::outcome::{Heard, Outcome, write_down};
+use super::provider::{Charge, PARALLEL};
 
 /// Why an invoice is collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,41 +80,6 @@ impl Collection {
     }
 }
 
-/// An attempt, and whether it was begun just now.
-struct Begun {
-    attempt: Undecided,
-    is_new: bool,
-}
-
-enum Beginning {
-    Begun(Begun),
-    Ended(Collected),
-}
-
-/// What is to be written down of an invoice.
-#[derive(Clone)]
-enum Outcome {
-    Heard(Undecided, Heard),
-    Ended(Collected),
-}
-
-impl Outcome {
-    fn of((beginning, heard): (Beginning, Option<Heard>)) -> Self {
-        match (beginning, heard) {
-            (Beginning::Begun(begun), Some(heard)) => Self::Heard(begun.attempt, heard),
-            (Beginning::Ended(collected), _) => Self::Ended(collected),
-            (Beginning::Begun(_), None) => Self::Ended(Collected::Unknown),
-        }
-    }
-}
-
-/// What the provider said, in words of the attempt.
-#[derive(Clone)]
-enum Heard {
-    Verdict(Verdict),
-    Nothing { reference: Option<String>, cause: String },
-}
-
 impl Payments {
     /// Has one invoice paid by the organization's default payment method.
     pub async fn collect(
@@ -148,7 +104,8 @@ impl Payments {
         // change.
         let caller = Caller { idempotency: None, ..caller.clone() };
         let mut collected = Vec::with_capacity(invoices.len());
-        for batch in invoices.chunks(BATCH) {
+        let together = self.provider.together().min(self.most_together.get());
+        for batch in invoices.chunks(together.max(1) as usize) {
             collected.extend(self.collect_batch(&caller, batch, occasion).await?);
         }
         Ok(collected)
@@ -180,32 +137,31 @@ impl Payments {
         occasion: Occasion,
     ) -> AccountResult<Vec<Collected>> {
         let beginnings = self.begin_batch(caller, invoices, occasion).await?;
-        let asking: Vec<_> = beginnings.iter().map(|beginning| self.ask(beginning)).collect();
-        let heard: Vec<Option<Heard>> = stream::iter(asking).buffered(PARALLEL).collect().await;
+        let heard = self.ask(&beginnings).await;
         let outcomes: Vec<Outcome> = beginnings.into_iter().zip(heard).map(Outcome::of).collect();
         self.write_batch(caller, outcomes, occasion).await
     }
 
-    /// In one change. Where what is stored of one can't be read each has a change of its own, so that
-    /// the others are begun, and nothing is left half done of that one.
+    /// In one change. Where what is stored of one can't be read, each half has a change of its own, down
+    /// to that one: so the others are begun, and nothing is left half done of it.
     async fn begin_batch(
         &self,
         caller: &Caller,
         invoices: &[String],
         occasion: Occasion,
     ) -> AccountResult<Vec<Beginning>> {
-        match self.begin_together(caller, invoices, occasion).await {
-            Err(AccountError::Database(error)) if error.is_unreadable() => {}
-            begun => return begun,
-        }
         let mut beginnings = Vec::with_capacity(invoices.len());
-        for invoice in invoices {
-            match self.begin_together(caller, std::slice::from_ref(invoice), occasion).await {
+        let mut left = vec![invoices];
+        while let Some(some) = left.pop() {
+            match self.begin_together(caller, some, occasion).await {
                 Ok(begun) => beginnings.extend(begun),
-                Err(AccountError::Database(error)) if error.is_unreadable() => {
-                    self.damaged.tell(invoice, &error);
-                    beginnings.push(Beginning::Ended(Collected::Damaged));
-                }
+                Err(AccountError::Database(error)) if error.is_unreadable() => match some {
+                    [one] => {
+                        self.damaged.tell(one, &error);
+                        beginnings.push(Beginning::Ended(Collected::Damaged));
+                    }
+                    _ => left.extend(halves(some)),
+                },
                 Err(error) => return Err(error),
             }
         }
@@ -219,10 +175,7 @@ impl Payments {
         occasion: Occasion,
     ) -> AccountResult<Vec<Beginning>> {
         let mut change = self.accounts.begin(caller).await?;
-        let mut beginnings = Vec::with_capacity(invoices.len());
-        for invoice in invoices {
-            beginnings.push(self.begin(&mut change, invoice, occasion).await?);
-        }
+        let beginnings = begin(&mut change, invoices, occasion).await?;
         change.commit(200, &()).await?;
         Ok(beginnings)
     }
@@ -234,23 +187,18 @@ impl Payments {
         outcomes: Vec<Outcome>,
         occasion: Occasion,
     ) -> AccountResult<Vec<Collected>> {
-        match self.write_together(caller, &outcomes, occasion).await {
-            Err(AccountError::Database(error)) if error.is_unreadable() => {}
-            written => return written,
-        }
         let mut collected = Vec::with_capacity(outcomes.len());
-        for outcome in &outcomes {
-            match self.write_together(caller, std::slice::from_ref(outcome), occasion).await {
+        let mut left = vec![&*outcomes];
+        while let Some(some) = left.pop() {
+            match self.write_together(caller, some, occasion).await {
                 Ok(written) => collected.extend(written),
-                Err(AccountError::Database(error)) if error.is_unreadable() => {
-                    if let Outcome::Heard(attempt, _) = outcome {
-                        self.damaged.tell(&attempt.charge.invoice, &error);
-                        let mut change = self.accounts.begin(caller).await?;
-                        attempt.doubt(&mut change, None, "its outcome could not be written down").await?;
-                        change.commit(200, &()).await?;
+                Err(AccountError::Database(error)) if error.is_unreadable() => match some {
+                    [one] => {
+                        self.leave_unknown(caller, one, &error).await?;
+                        collected.push(Collected::Damaged);
                     }
-                    collected.push(Collected::Damaged);
-                }
+                    _ => left.extend(halves(some)),
+                },
                 Err(error) => return Err(error),
             }
         }
@@ -264,215 +212,52 @@ impl Payments {
         occasion: Occasion,
     ) -> AccountResult<Vec<Collected>> {
         let mut change = self.accounts.begin(caller).await?;
-        let mut collected = Vec::with_capacity(outcomes.len());
-        for outcome in outcomes {
-            collected.push(match outcome.clone() {
-                Outcome::Heard(attempt, heard) => write_down(&mut change, attempt, heard, occasion).await?,
-                Outcome::Ended(collected) => collected,
-            });
-        }
+        let collected = write_down(&mut change, outcomes, occasion).await?;
         change.commit(200, &()).await?;
         Ok(collected)
     }
 
-    async fn begin(
+    async fn leave_unknown(
         &self,
-        change: &mut Change<'_>,
-        number: &str,
-        occasion: Occasion,
-    ) -> AccountResult<Beginning> {
-        let Some(invoice) = Payable::read(change, number).await? else {
-            return Ok(Beginning::Ended(Collected::NotFound));
-        };
-        if invoice.state != InvoiceState::Open {
-            return Ok(Beginning::Ended(Collected::NotOpen(invoice.state)));
-        }
-        if let Some(attempt) = Undecided::of_invoice(change, number).await? {
-            return Ok(match attempt.is_claimed() {
-                true => Beginning::Ended(Collected::UnderWay),
-                false => Beginning::Begun(Begun { attempt, is_new: false }),
-            });
-        }
-        // Of two processes that found it due one tries: the other would try again before its time.
-        if occasion == Occasion::Scheduled && !is_due(change, number).await? {
-            return Ok(Beginning::Ended(Collected::UnderWay));
-        }
-        let method = change.chargeable_payment_method(&invoice.organization).await?;
-        // Whoever asks to pay without a method has changed nothing: it is still due by itself.
-        if invoice.amount.is_some() && method.is_none() && occasion == Occasion::Asked {
-            return Ok(Beginning::Ended(Collected::NoPaymentMethod));
-        }
-        withdraw(change, number).await?;
-        note_collected(change, number).await?;
-        let Some(amount) = invoice.amount else {
-            settle(change, number, None).await?;
-            return Ok(Beginning::Ended(Collected::Paid));
-        };
-        let Some(method) = method else {
-            count("no_payment_method");
-            let reason = Reason { code: "no_payment_method", message: "No payment method is set up." };
-            fail(change, &invoice.organization, number, &amount.to_string(), reason, occasion).await?;
-            return Ok(Beginning::Ended(Collected::NoPaymentMethod));
-        };
-        let attempt = Undecided::begin(change, &invoice, amount, &method).await?;
-        Ok(Beginning::Begun(Begun { attempt, is_new: true }))
+        caller: &Caller,
+        outcome: &Outcome,
+        error: &DatabaseError,
+    ) -> AccountResult<()> {
+        let Outcome::Heard(attempt, _) = outcome else { return Ok(()) };
+        self.damaged.tell(&attempt.charge.invoice, error);
+        let mut change = self.accounts.begin(caller).await?;
+        attempt.doubt(&mut change, None, "its outcome could not be written down").await?;
+        change.commit(200, &()).await
     }
 
-    /// An attempt that was begun before is asked about first: its answer may have been lost.
-    async fn ask(&self, beginning: &Beginning) -> Option<Heard> {
-        let Beginning::Begun(begun) = beginning else { return None };
-        let charge = &begun.attempt.charge;
-        let known = match begun.is_new {
-            true => Ok(None),
-            false => self.provider.look_up(charge).await,
-        };
-        let answer = match known {
+    /// What the provider says of each, in their order. New ones are charged first, so that they wait for
+    /// no other; one that was begun before is asked about first: its answer may have been lost.
+    async fn ask(&self, beginnings: &[Beginning]) -> Vec<Option<Heard>> {
+        let new: Vec<&Charge> = beginnings.iter().filter_map(Beginning::new_charge).collect();
+        let mut charged = self.provider.charge_all(&new).await.into_iter();
+        let looks: Vec<_> = beginnings.iter().map(|beginning| self.ask_again(beginning)).collect();
+        let mut heard: Vec<Option<Heard>> = stream::iter(looks).buffered(PARALLEL).collect().await;
+        for (heard, beginning) in heard.iter_mut().zip(beginnings) {
+            if beginning.new_charge().is_some() {
+                *heard = charged.next().map(Heard::at_first);
+            }
+        }
+        heard
+    }
+
+    /// `None`: it was not begun before.
+    async fn ask_again(&self, beginning: &Beginning) -> Option<Heard> {
+        let Beginning::Begun(Begun { attempt, is_new: false }) = beginning else { return None };
+        Some(Heard::of(match self.provider.look_up(&attempt.charge).await {
             Ok(Some(answer)) => Ok(answer),
-            Ok(None) => self.provider.charge(charge).await,
+            Ok(None) => self.provider.charge(&attempt.charge).await,
             Err(error) => Err(error),
-        };
-        Some(match answer {
-            Ok(Answer::Succeeded { reference }) => Heard::Verdict(Verdict::Succeeded { reference }),
-            Ok(Answer::Declined { reference, code, message }) => {
-                Heard::Verdict(Verdict::Declined { reference, code, message })
-            }
-            Ok(Answer::Processing { reference }) => Heard::Nothing {
-                reference: Some(reference),
-                cause: "the payment provider has not decided yet".to_owned(),
-            },
-            // Refusing to tell is no word about the charge itself.
-            Err(ProviderError::Refused { cause }) if begun.is_new => {
-                Heard::Verdict(Verdict::Refused { cause })
-            }
-            Err(ProviderError::Refused { cause } | ProviderError::Unknown { cause }) => {
-                Heard::Nothing { reference: None, cause }
-            }
-        })
+        }))
     }
 }
 
-async fn write_down(
-    change: &mut Change<'_>,
-    attempt: Undecided,
-    heard: Heard,
-    occasion: Occasion,
-) -> AccountResult<Collected> {
-    let (invoice, key) = (attempt.charge.invoice.clone(), attempt.charge.idempotency_key.clone());
-    match heard {
-        Heard::Nothing { reference, cause } => {
-            tracing::warn!(
-                invoice,
-                payment = attempt.charge.idempotency_key,
-                cause,
-                "a payment's outcome is unknown"
-            );
-            count("unknown");
-            attempt.doubt(change, reference.as_deref(), &cause).await?;
-            Ok(Collected::Unknown)
-        }
-        // Money that was taken is taken, whatever was written down of the attempt meanwhile.
-        Heard::Verdict(Verdict::Succeeded { reference }) => {
-            match Decided::by_provider(change, attempt.charge, &reference).await? {
-                Some(decided) => conclude(change, decided, occasion).await,
-                None => as_decided(change, &key, &invoice).await,
-            }
-        }
-        Heard::Verdict(verdict) => match attempt.decide(change, verdict).await? {
-            Some(decided) => conclude(change, decided, occasion).await,
-            None => as_decided(change, &key, &invoice).await,
-        },
-    }
-}
-
-/// Somebody else, such as the provider's own event, wrote the outcome down meanwhile: that is it.
-async fn as_decided(change: &mut Change<'_>, attempt: &str, invoice: &str) -> AccountResult<Collected> {
-    let paid =
-        Payable::read(change, invoice).await?.is_some_and(|invoice| invoice.state == InvoiceState::Paid);
-    if paid {
-        return Ok(Collected::Paid);
-    }
-    Ok(match decline_of(change, attempt).await? {
-        Some((code, message)) => Collected::Declined { code, message },
-        None => Collected::Unknown,
-    })
-}
-
-/// What follows from an attempt's outcome, in the change that writes it down.
-pub(super) async fn conclude(
-    change: &mut Change<'_>,
-    decided: Decided,
-    occasion: Occasion,
-) -> AccountResult<Collected> {
-    count(decided.verdict.state());
-    let Decided { charge, verdict } = decided;
-    let (organization, invoice, amount) = (&charge.organization, &charge.invoice, charge.amount.to_string());
-    let record = json!({ "invoice": invoice, "payment": charge.idempotency_key, "amount": amount });
-    Ok(match verdict {
-        Verdict::Succeeded { reference } => {
-            change.record("payment.succeeded", Some(organization), None, Some(record)).await?;
-            let was_open = settle(change, invoice, Some(&reference)).await?;
-            if dunning::end(change, invoice, organization).await? {
-                change.set_past_due(organization, false).await?;
-            }
-            let event = if was_open { "invoice.paid" } else { "payment.unexpected" };
-            let data = json!({ "invoice": invoice, "amount": amount, "payment": reference });
-            notify(change, organization, event, data).await?;
-            Collected::Paid
-        }
-        Verdict::Declined { code, message, .. } => {
-            let reason = Reason { code: &code, message: &message };
-            fail(change, organization, invoice, &amount, reason, occasion).await?;
-            Collected::Declined { code, message }
-        }
-        Verdict::Refused { cause } => {
-            tracing::error!(invoice, cause, "charge an invoice: the payment provider refuses the request");
-            change.record("payment.refused", Some(organization), None, Some(record)).await?;
-            Collected::Refused { cause }
-        }
-    })
-}
-
-struct Reason<'a> {
-    code: &'a str,
-    message: &'a str,
-}
-
-async fn fail(
-    change: &mut Change<'_>,
-    organization: &str,
-    invoice: &str,
-    amount: &str,
-    reason: Reason<'_>,
-    occasion: Occasion,
-) -> AccountResult<()> {
-    let Dunning { failures, next_ms, has_just_ended } =
-        dunning::fail(change, invoice, organization, occasion).await?;
-    change.set_past_due(organization, true).await?;
-    let next_attempt_at = next_ms.map(Time);
-    let data = json!({
-        "invoice": invoice, "amount": amount, "code": reason.code, "message": reason.message,
-        "failures": failures, "next_attempt_at": next_attempt_at,
-    });
-    change.record("payment.failed", Some(organization), None, Some(data.clone())).await?;
-    notify(change, organization, "payment.failed", data).await?;
-    if has_just_ended {
-        let data = json!({ "invoice": invoice, "amount": amount, "failures": failures });
-        notify(change, organization, "payment.given-up", data).await?;
-    }
-    Ok(())
-}
-
-async fn notify(
-    change: &mut Change<'_>,
-    organization: &str,
-    event_type: &'static str,
-    data: serde_json::Value,
-) -> AccountResult<()> {
-    let at_ms = change.now_ms();
-    change.notify(Notice { channel: Channel::Notices, event_type, organization, at_ms, data }).await?;
-    Ok(())
-}
-
-fn count(outcome: &'static str) {
-    metrics::counter!("odometer_payments_total", "outcome" => outcome).increment(1);
+/// The second first: what is taken from the end comes in its order.
+fn halves<T>(some: &[T]) -> [&[T]; 2] {
+    let (first, second) = some.split_at(some.len() / 2);
+    [second, first]
 }

@@ -1,7 +1,9 @@
 //! What follows a failed payment: it is tried again by a schedule, then left to people.
 
+use std::sync::LazyLock;
+
 use crate::accounts::Change;
-use crate::accounts::database::{DatabaseResult, values};
+use crate::accounts::database::{DatabaseResult, Many, rows_of, values};
 
 use super::collect::Occasion;
 
@@ -12,6 +14,8 @@ mod tests;
 pub const RETRY_DAYS: [i64; 4] = [1, 3, 5, 7];
 
 const DAY_MS: i64 = 86_400_000;
+
+static END: LazyLock<Many<1>> = LazyLock::new(|| Many::new("DELETE FROM dunning WHERE invoice IN ({rows})"));
 
 /// Where an unpaid invoice stands after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +61,14 @@ pub async fn fail(
     Ok(Dunning { failures, next_ms, has_just_ended: planned_ms.is_some() && next_ms.is_none() })
 }
 
-/// The invoice is paid. Answers whether the organization has no other that failed.
-pub async fn end(change: &mut Change<'_>, invoice: &str, organization: &str) -> DatabaseResult<bool> {
-    change.execute("DELETE FROM dunning WHERE invoice = $1", values![invoice]).await?;
+/// These invoices are paid, or void.
+pub async fn end(change: &mut Change<'_>, invoices: &[&str]) -> DatabaseResult<()> {
+    change.execute_many(&END, rows_of(invoices)).await
+}
+
+/// Whether a payment of the organization failed and its invoice is still open.
+pub async fn is_left(change: &mut Change<'_>, organization: &str) -> DatabaseResult<bool> {
     let sql = "SELECT 1 FROM dunning JOIN invoices ON invoices.number = dunning.invoice
                WHERE dunning.organization = $1 AND invoices.state = 'open' LIMIT 1";
-    Ok(change.fetch_optional(sql, values![organization]).await?.is_none())
+    Ok(change.fetch_optional(sql, values![organization]).await?.is_some())
 }

@@ -1,10 +1,13 @@
 //! An invoice, as payments see it: what is to be paid, and that it was.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
 use rust_decimal::Decimal;
 
 use super::Amount;
 use crate::accounts::Change;
-use crate::accounts::database::{DatabaseError, DatabaseResult, Row, values};
+use crate::accounts::database::{DatabaseError, DatabaseResult, Many, Row, rows_of, values};
 use crate::billing::InvoiceState;
 use crate::rating::Currency;
 
@@ -15,14 +18,42 @@ pub struct Payable {
     pub state: InvoiceState,
     /// `None`: there is nothing to pay.
     pub amount: Option<Amount>,
+    /// Nobody tried to collect it yet: it has no attempt and no dunning.
+    pub is_new: bool,
 }
 
-const READ: &str = "SELECT number, organization, state, charge, currency FROM invoices WHERE number = $1";
+static READ: LazyLock<Many<1>> = LazyLock::new(|| {
+    Many::new(
+        "SELECT number, organization, state, charge, currency, collected FROM invoices
+         WHERE number IN ({rows})",
+    )
+});
+static SETTLE: LazyLock<Many<3>> = LazyLock::new(|| {
+    Many::new(
+        "WITH settled (number, paid_ms, settlement) AS (VALUES {rows})
+         UPDATE invoices SET state = 'paid', paid_ms = settled.paid_ms, settlement = settled.settlement
+         FROM settled WHERE invoices.number = settled.number AND invoices.state = 'open'
+         RETURNING invoices.number",
+    )
+});
+static NOTE_COLLECTED: LazyLock<Many<1>> = LazyLock::new(|| {
+    Many::new("UPDATE invoices SET collected = 1 WHERE number IN ({rows}) AND collected = 0")
+});
 
 impl Payable {
     /// `None`: there is no such invoice.
     pub async fn read(change: &mut Change<'_>, number: &str) -> DatabaseResult<Option<Self>> {
-        change.fetch_optional(READ, values![number]).await?.map(|row| Self::of(&row)).transpose()
+        Ok(Self::read_all(change, &[number]).await?.remove(number))
+    }
+
+    /// Those that there are, by number.
+    pub async fn read_all(
+        change: &mut Change<'_>,
+        numbers: &[&str],
+    ) -> DatabaseResult<HashMap<String, Self>> {
+        let rows = change.fetch_many(&READ, rows_of(numbers)).await?;
+        let read = |row| Self::of(row).map(|invoice| (invoice.number.clone(), invoice));
+        rows.iter().map(read).collect()
     }
 
     fn of(row: &Row) -> DatabaseResult<Self> {
@@ -35,23 +66,26 @@ impl Payable {
             true => None,
             false => Some(Amount::new(charge, currency).ok_or_else(|| damaged("charge"))?),
         };
-        Ok(Self { organization: row.text(1)?.to_owned(), number, state, amount })
+        let (organization, is_new) = (row.text(1)?.to_owned(), !row.flag(5)?);
+        Ok(Self { organization, number, state, amount, is_new })
     }
 }
 
-/// Marks an open invoice as paid; answers false where it is open no more. `reference` is the
+/// Marks open invoices as paid; answers the numbers of those that were open. The second of each is the
 /// provider's name for the payment, `None` where there was nothing to pay.
-pub async fn settle(change: &mut Change<'_>, number: &str, reference: Option<&str>) -> DatabaseResult<bool> {
-    let sql = "UPDATE invoices SET state = 'paid', paid_ms = $2, settlement = $3
-               WHERE number = $1 AND state = 'open'";
+pub async fn settle(
+    change: &mut Change<'_>,
+    invoices: &[(&str, Option<&str>)],
+) -> DatabaseResult<HashSet<String>> {
     let now_ms = change.now_ms();
-    let reference = reference.map(str::to_owned);
-    Ok(change.execute(sql, values![number, now_ms, reference]).await? == 1)
+    let row = |(number, reference): &(&str, Option<&str>)| {
+        values![*number, now_ms, reference.map(str::to_owned)].clone()
+    };
+    let rows = change.fetch_many(&SETTLE, invoices.iter().map(row).collect()).await?;
+    rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
 }
 
-/// Somebody tried to collect it: from now on attempts and dunning say when to try again.
-pub async fn note_collected(change: &mut Change<'_>, number: &str) -> DatabaseResult<()> {
-    let sql = "UPDATE invoices SET collected = 1 WHERE number = $1 AND collected = 0";
-    change.execute(sql, values![number]).await?;
-    Ok(())
+/// Somebody tried to collect them: from now on attempts and dunning say when to try again.
+pub async fn note_collected(change: &mut Change<'_>, numbers: &[&str]) -> DatabaseResult<()> {
+    change.execute_many(&NOTE_COLLECTED, rows_of(numbers)).await
 }

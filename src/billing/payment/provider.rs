@@ -3,8 +3,15 @@
 use std::fmt::Debug;
 
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 
 use super::Amount;
+
+/// What a provider is asked for at once.
+pub const PARALLEL: usize = 16;
+/// Charges that are begun together, unless the provider says otherwise: few, so that the last is asked
+/// for soon after its attempt was begun, and belongs to who began it until it is answered.
+const TOGETHER: u32 = 64;
 
 /// A payment, as it is asked for. The same key with the same content is the same payment, however
 /// often it is asked for.
@@ -72,6 +79,19 @@ pub trait Provider: Debug + Send + Sync {
 
     /// Charges, or tells again what came of the charge under this key.
     fn charge<'a>(&'a self, charge: &'a Charge) -> BoxFuture<'a, Result<Answer, ProviderError>>;
+
+    /// How many charges may be begun together.
+    fn together(&self) -> u32 {
+        TOGETHER
+    }
+
+    /// Charges several, [`PARALLEL`] at once; answers in their order.
+    fn charge_all<'a>(
+        &'a self,
+        charges: &'a [&'a Charge],
+    ) -> BoxFuture<'a, Vec<Result<Answer, ProviderError>>> {
+        stream::iter(charges.iter().map(|charge| self.charge(charge))).buffered(PARALLEL).collect().boxed()
+    }
 
     /// What came of a charge; `None`: the provider never heard of it. Charges nothing.
     fn look_up<'a>(&'a self, charge: &'a Charge) -> BoxFuture<'a, Result<Option<Answer>, ProviderError>>;

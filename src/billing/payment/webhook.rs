@@ -12,7 +12,8 @@ use crate::clock::Clock;
 
 use super::Payments;
 use super::attempt::{Decided, Undecided, Verdict, charge_of};
-use super::collect::{Occasion, conclude};
+use super::collect::Occasion;
+use super::outcome::conclude;
 use super::stripe::{ATTEMPT, Intent};
 
 #[cfg(test)]
@@ -149,7 +150,8 @@ async fn succeeded(
         change.record("payment.mismatch", Some(organization), None, Some(data)).await?;
         return Ok(None);
     }
-    Ok(Decided::by_provider(change, charge, &intent.id).await?)
+    let succeeded = Decided::by_provider(change, vec![(charge, intent.id.clone())]).await?;
+    Ok(succeeded.into_iter().next())
 }
 
 /// Says something of an attempt that is under way alone: it may come after the success of a later

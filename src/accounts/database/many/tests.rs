@@ -12,9 +12,10 @@ async fn however_many_rows_there_are_each_is_written_and_read_once() {
         next += count;
         let mut open = database.begin().await.unwrap();
         let row = |id: i64| values![format!("evt_{id:03}"), "any", id].clone();
-        insert.execute(&mut open, new.clone().map(row)).await.unwrap();
-        let ids = new.clone().map(|id| [Value::from(format!("evt_{id:03}"))]);
-        let rows = read.fetch(&mut open, ids.chain([[Value::from("unknown")]])).await.unwrap();
+        insert.execute(&mut open, new.clone().map(row).collect()).await.unwrap();
+        let ids: Vec<String> = new.clone().map(|id| format!("evt_{id:03}")).collect();
+        let asked: Vec<&str> = ids.iter().map(String::as_str).chain(["unknown"]).collect();
+        let rows = read.fetch(&mut open, rows_of(&asked)).await.unwrap();
         let mut told: Vec<i64> = rows.iter().map(|row| row.integer(1).unwrap()).collect();
         told.sort_unstable();
         assert_eq!(told, new.collect::<Vec<_>>());
