@@ -31,7 +31,7 @@ mod unbilled;
 mod verify;
 mod void;
 
-pub use biller::{Billed, Biller, Order, Waiting};
+pub use biller::{Billed, Biller, MOST_TOGETHER, Order, Waiting};
 pub use closing::{Closing, LeftOut, all_left_out};
 pub use error::{BillingError, BillingResult};
 pub use finalize::Finalized;

@@ -3,6 +3,7 @@
 //! again, by any number of processes at once.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -29,8 +30,8 @@ use super::price::Payer;
 use super::register::{self, InvoiceSummary, Stretch};
 use super::unbilled::Unbilled;
 
-/// Accounts that are looked at together: some 10 MB with their usage.
-pub(super) const TOGETHER: u32 = 1000;
+/// Accounts that are looked at together, at most: some 10 MB with their usage.
+pub const MOST_TOGETHER: u32 = 1000;
 /// Groups whose usage is read while one before them is written.
 const AHEAD: usize = 2;
 
@@ -43,6 +44,8 @@ pub struct Biller {
     /// Ends the work between two groups.
     pub(super) stop: CancellationToken,
     pub(super) waits: Arc<Waits>,
+    /// Accounts that are looked at together.
+    pub(super) together: NonZeroU32,
 }
 
 /// What is to be billed.
@@ -110,12 +113,19 @@ impl Biller {
     /// `deployments` are all regions'.
     pub fn new(accounts: Arc<Accounts>, deployments: Vec<Arc<Deployment>>, book: PriceBook) -> Self {
         let (stop, waits) = (CancellationToken::new(), Arc::default());
-        Self { accounts, deployments, book: Arc::new(book), stop, waits }
+        let together = NonZeroU32::new(MOST_TOGETHER).expect("it is not 0");
+        Self { accounts, deployments, book: Arc::new(book), stop, waits, together }
     }
 
     /// Ends early, between two groups, once it is told to stop.
     pub fn until(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
+    }
+
+    /// Gives so many organizations their invoices in one transaction, at most [`MOST_TOGETHER`].
+    pub fn in_batches_of(self, organizations: NonZeroU32) -> Self {
+        let most = self.together;
+        Self { together: organizations.min(most), ..self }
     }
 
     /// The local one first.
@@ -326,7 +336,7 @@ impl Biller {
     }
 
     async fn group_after(&self, after: &str) -> BillingResult<Group> {
-        match self.accounts.accounts_after(after, TOGETHER).await {
+        match self.accounts.accounts_after(after, self.together.get()).await {
             Ok(accounts) => {
                 let stretch = Stretch::of_all(accounts.iter().map(|account| account.id.as_str()));
                 let stretches = stretch.into_iter().collect();
@@ -334,7 +344,7 @@ impl Biller {
             }
             // One of them can't be read: which?
             Err(error) if error.is_unreadable() => {
-                let ids = self.accounts.ids_after(after, TOGETHER).await?;
+                let ids = self.accounts.ids_after(after, self.together.get()).await?;
                 self.group(ids).await
             }
             Err(error) => Err(error.into()),

@@ -6,7 +6,7 @@ use futures::{Stream, TryStreamExt, stream};
 use crate::accounts::{AccountError, Caller};
 use crate::month::Month;
 
-use super::biller::{Biller, Group, Job, Made, TOGETHER};
+use super::biller::{Biller, Group, Job, Made};
 use super::closing::{self, Closing};
 use super::error::{BillingError, BillingResult};
 use super::lifecycle::Draft;
@@ -114,7 +114,7 @@ impl Biller {
             only.is_none_or(|only| only == organization) && !finalized.unbilled.contains(organization)
         });
         let mut groups = Vec::new();
-        for organizations in left_out.chunks(TOGETHER as usize) {
+        for organizations in left_out.chunks(self.together.get() as usize) {
             let mut group = Group::default();
             for organization in organizations {
                 match self.accounts.stored_account(organization).await {

@@ -3,6 +3,7 @@
 mod command;
 mod damaged;
 mod estimates;
+mod half_done;
 mod older;
 mod oracle;
 mod order;

@@ -17,7 +17,7 @@ use odometer::rating::PriceBook;
 use odometer::snapshot::changes::Changes;
 use odometer::snapshot::completeness::Acceptance;
 use odometer::snapshot::{Deployment, FailPolicy, Plans, Snapshots, deployment, follow};
-use odometer::store::{Store, Watermark};
+use odometer::store::{self, Store, Watermark};
 use odometer::telemetry::Readiness;
 use odometer::web;
 use serde_json::Value;
@@ -39,6 +39,8 @@ pub struct World {
     pub deployment: Arc<Deployment>,
     pub changes: Arc<Changes>,
     pub store: Store,
+    /// Of usage.
+    pub database: String,
     lane: Lane,
     tenure: u128,
     blocks: u64,
@@ -125,7 +127,7 @@ impl World {
         wish: Wish,
         adjust: impl FnOnce(App, &Arc<Accounts>) -> App,
     ) -> Self {
-        let (store, _) = servers::new_store(test).await;
+        let (store, store::Settings { database, .. }) = servers::new_store(test).await;
         let mut settings = accounts::Settings::new(accounts_url);
         settings.test_clock = true;
         let accounts = Arc::new(Accounts::open(&settings).await.expect("open accounts"));
@@ -159,7 +161,18 @@ impl World {
         let _stop = shutdown.drop_guard();
         let pages = web::pages(web::Settings { sandbox_payments: true, kafka: None });
         let app = app_with(adjust(state, &accounts), pages);
-        Self { app, accounts, deployment, changes, store, lane, tenure: rand::random(), blocks: 0, _stop }
+        Self {
+            app,
+            accounts,
+            deployment,
+            changes,
+            store,
+            database,
+            lane,
+            tenure: rand::random(),
+            blocks: 0,
+            _stop,
+        }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
