@@ -193,10 +193,19 @@ impl Accounts {
     }
 
     /// Ends the session that somebody is signed in with: it opens nothing any more.
-    pub async fn sign_out(&self, session: &SignedIn) -> DatabaseResult<()> {
+    pub async fn sign_out(&self, caller: &Caller, session: &SignedIn) -> AccountResult<()> {
+        let organization = match &session.holder {
+            SessionHolder::Operator => None,
+            SessionHolder::Member { organization, .. } => Some(organization.as_str()),
+        };
+        let mut change = self.begin(caller).await?;
         let sql = "DELETE FROM portal_sessions WHERE id = $1";
-        self.database.execute(sql, values![session.id.as_str()]).await?;
-        Ok(())
+        // Where it has ended otherwise meanwhile, that is in the log.
+        if change.execute(sql, values![session.id.as_str()]).await? > 0 {
+            let before = json!({ "id": session.id });
+            change.record("portal-session.signed-out", organization, Some(before), None).await?;
+        }
+        change.commit(303, &()).await
     }
 
     /// Whom a session's token stands for, as long as the session is open.

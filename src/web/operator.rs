@@ -20,9 +20,9 @@ use super::sign_in;
 use super::text::{data, instant, money};
 use super::visitor::{Refusal, place};
 use super::{Settings, document, forms};
+use crate::accounts;
 use crate::accounts::outbox::{Channel, OutboxEvent};
 use crate::accounts::portal_session::SignedIn;
-use crate::accounts::{self, AccountError};
 use crate::audit::letters;
 use crate::clock::{self, Clock};
 use crate::event::API_CALLS;
@@ -216,8 +216,8 @@ pub async fn sign_out(State(app): State<App>, request: Request) -> Result<Respon
     let session = session::of(&app, Cookie::Operator, request.headers()).await?;
     let session = session.ok_or(Refusal::SignedOut)?;
     forms::read::<forms::Nothing>(request, &app, &session).await?;
-    let ended = app.accounts().sign_out(&session).await;
-    ended.map_err(|error| app.refuse(AccountError::from(error)))?;
+    let ended = app.accounts().sign_out(&accounts::Caller::operator(), &session).await;
+    ended.map_err(|error| app.refuse(error))?;
     let mut response = document::see_other(PLACE);
     response.headers_mut().insert(header::SET_COOKIE, Cookie::Operator.clear(app.public_url()));
     Ok(response)

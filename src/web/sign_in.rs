@@ -55,8 +55,8 @@ pub async fn sign_out(
     visitor: Visitor,
     _: Form<Nothing>,
 ) -> Result<Response, Refusal> {
-    let ended = app.accounts().sign_out(&visitor.session).await;
-    ended.map_err(|error| app.refuse(error.into()))?;
+    let ended = app.accounts().sign_out(&visitor.caller(), &visitor.session).await;
+    ended.map_err(|error| app.refuse(error))?;
     let cookie = match visitor.session.holder {
         SessionHolder::Operator => Cookie::Operator,
         SessionHolder::Member { .. } => Cookie::Portal,

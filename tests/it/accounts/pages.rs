@@ -179,6 +179,14 @@ async fn a_form_is_taken_only_from_the_sessions_own_page_and_only_from_an_admin(
     assert_eq!(left.status, 303);
     assert!(left.header("set-cookie").contains("Max-Age=0"));
     assert_eq!(admin.get(PAGE).await.status, 401);
+    assert_eq!(signed_out(&world).await, 1);
+}
+
+/// Sign-outs that the account log tells of.
+async fn signed_out(world: &World) -> i64 {
+    let sql = "SELECT COUNT(*) FROM audit_log WHERE action = 'portal-session.signed-out'";
+    let row = world.accounts.database().fetch_optional(sql, &[]).await.expect("read the log");
+    row.expect("a count").integer(0).expect("a number")
 }
 
 #[tokio::test]
@@ -253,6 +261,7 @@ async fn the_operators_page_opens_with_the_operators_token_alone() {
     let (token, _) = rest.split_once('"').expect("a value");
     assert_eq!(linked.post("/operator/sign-out", &format!("form_token={token}")).await.status, 303);
     assert_eq!(linked.get("/operator").await.status, 401);
+    assert_eq!(signed_out(&world).await, 1);
 }
 
 #[tokio::test]
