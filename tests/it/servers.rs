@@ -16,6 +16,10 @@ pub fn clickhouse_url() -> String {
     from_environment("CLICKHOUSE_URL")
 }
 
+pub fn stripe_mock_url() -> String {
+    from_environment("STRIPE_MOCK_URL")
+}
+
 /// One server, or a cluster of two.
 pub fn layout() -> Layout {
     match support::servers::cluster() {

@@ -7,14 +7,10 @@ use odometer::billing::payment::{
 };
 
 use super::books::Books;
+use crate::servers;
 
-/// `None` where there is no stripe-mock: it is built with Go, which a machine may lack.
-fn stripe() -> Option<Stripe> {
-    let url = std::env::var("STRIPE_MOCK_URL").ok();
-    if url.is_none() {
-        eprintln!("STRIPE_MOCK_URL is not set: nothing is held against Stripe's own description");
-    }
-    url.map(|url| Stripe::new("sk_test_123", &url).expect("a client"))
+fn stripe() -> Stripe {
+    Stripe::new("sk_test_123", &servers::stripe_mock_url()).expect("a client")
 }
 
 fn charge(token: &str) -> Charge {
@@ -33,7 +29,7 @@ fn charge(token: &str) -> Charge {
 /// A field that Stripe does not know, or of another type, would be refused with status 400.
 #[tokio::test]
 async fn every_request_is_as_stripe_describes_it() {
-    let Some(stripe) = stripe() else { return };
+    let stripe = stripe();
     let answer = stripe.charge(&charge("pm_card_visa")).await.expect("an answer");
     let (Answer::Succeeded { reference } | Answer::Declined { reference: Some(reference), .. }) = answer
     else {
@@ -58,7 +54,7 @@ async fn every_request_is_as_stripe_describes_it() {
 /// The mock's example intent is one that was not confirmed: to us that is a decline.
 #[tokio::test]
 async fn an_invoice_goes_to_stripe_and_back() {
-    let Some(stripe) = stripe() else { return };
+    let stripe = stripe();
     let books = Books::on_sqlite().await;
     books.sign_up("acme").await;
     books.set_up("acme", "pm_card_visa").await;
@@ -70,8 +66,7 @@ async fn an_invoice_goes_to_stripe_and_back() {
 
 #[tokio::test]
 async fn a_key_that_stripe_does_not_know_is_the_operator_s_to_mend() {
-    let Ok(url) = std::env::var("STRIPE_MOCK_URL") else { return };
-    let stripe = Stripe::new("not-a-key", &url).unwrap();
+    let stripe = Stripe::new("not-a-key", &servers::stripe_mock_url()).unwrap();
     let refused = stripe.charge(&charge("pm_card_visa")).await.unwrap_err();
     assert!(matches!(refused, ProviderError::Refused { .. }), "{refused}");
     assert!(!refused.to_string().contains("not-a-key"));
