@@ -69,7 +69,8 @@ async function signUp(id, name) {
 }
 
 const keyOf = async (role) => (await api("POST", of("/api-keys"), { role, name: "story" })).key;
-const link = async (bearer = token) => (await api("POST", of("/portal-sessions"), null, bearer)).url;
+const link = async (bearer = token, organization = acme) =>
+  (await api("POST", of("/portal-sessions", organization), null, bearer)).url;
 
 // --- The browser ----------------------------------------------------------------
 
@@ -107,6 +108,24 @@ async function isSound(tab, what) {
   assert.ok(wider <= 0, `${what}: ${wider} px wider than the screen`);
   assert.deepEqual(tab.complaints, [], `${what}: the console`);
   await tab.screenshot({ path: join(folder, `${what.replaceAll(/\W+/g, "-")}.png`), fullPage: true });
+}
+
+// What has the focus, and shows that it has.
+async function focused(tab) {
+  const [text, isSeen] = await tab.evaluate(() => {
+    const { outlineStyle, boxShadow } = getComputedStyle(document.activeElement);
+    return [document.activeElement.textContent.trim(), outlineStyle !== "none" || boxShadow !== "none"];
+  });
+  assert.ok(isSeen, `nobody sees that "${text}" has the focus`);
+  return text;
+}
+
+async function tabTo(tab, isThere, what) {
+  for (let presses = 0; presses < 60; presses++) {
+    await tab.keyboard.press("Tab");
+    if (await isThere()) return;
+  }
+  assert.fail(`Tab does not reach ${what}`);
 }
 
 const texts = async (tab) => tab.locator("main").innerText();
@@ -180,18 +199,39 @@ await step("the counter moves while events arrive", async () => {
   await tab.locator("[data-state=live]").waitFor();
 });
 
-await step("the keyboard reaches everything", async () => {
-  await tab.goto(base + page);
-  await tab.keyboard.press("Tab");
-  assert.equal(await tab.evaluate(() => document.activeElement.textContent), "Skip to the content");
-  await tab.keyboard.press("Enter");
-  await tab.keyboard.press("Tab");
-  assert.equal(await tab.evaluate(() => document.activeElement.textContent), "Continue on Plus");
-  await tab.keyboard.press("Enter");
-  await tab.waitForURL(/\/plan\/plus$/);
+await step("with the keyboard alone the plan is changed, step by step", async () => {
+  await signUp("keys", "Keyboard Works");
+  const keys = await signIn(await link(token, "keys"));
+  await keys.keyboard.press("Tab");
+  assert.equal(await focused(keys), "Skip to the content");
+  await keys.keyboard.press("Enter");
+  await keys.keyboard.press("Tab");
+  assert.equal(await focused(keys), "Continue on Plus", "what is skipped to begins with what is to be done");
+  await keys.keyboard.press("Enter");
+  await keys.waitForURL(/\/plan\/plus$/);
+  await shows(keys, "First, a payment method");
+  // The arrows choose among the test cards.
+  const card = keys.getByLabel("4242");
+  await tabTo(keys, async () => keys.evaluate(() => document.activeElement.type === "radio"), "the cards");
+  for (let presses = 0; !(await card.isChecked()); presses++) {
+    assert.ok(presses < 10, "the arrows do not reach the card 4242");
+    await keys.keyboard.press("ArrowDown");
+  }
+  await tabTo(keys, async () => (await focused(keys)) === "Set up payment method", "the button that sets it up");
+  await keys.keyboard.press("Enter");
+  await keys.getByRole("button", { name: "Continue on Plus" }).waitFor();
+  await tabTo(keys, async () => (await focused(keys)) === "Continue on Plus", "the button that confirms");
+  await keys.keyboard.press("Enter");
+  await shows(keys, "You are set for Plus.");
+  assert.equal((await api("GET", of("", "keys"))).trial.then, "plus");
+  const { data } = await api("GET", of("/payment-methods", "keys"));
+  assert.deepEqual(data.map(({ last4 }) => last4), ["4242"]);
+  await keys.context().close();
 });
 
 await step("an upgrade asks for a payment method, tells what it will cost, and is done", async () => {
+  await tab.goto(base + page);
+  await tab.getByRole("link", { name: "Continue on Plus" }).click();
   await shows(tab, "$105.00 per service and month", "A whole month like this one", "First, a payment method");
   await isSound(tab, "upgrade without a payment method");
   // This one is declined when it is charged.
