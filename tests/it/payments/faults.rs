@@ -170,6 +170,42 @@ async fn a_process_that_dies_while_it_charges_loses_nothing() {
     }
 }
 
+/// Attempts of a group are written down before any of them is asked for, and what came of them is not
+/// written down when the process dies: each is looked up, and none is charged again.
+#[tokio::test]
+async fn a_process_that_dies_amid_a_group_loses_nothing_and_charges_nothing_twice() {
+    const INVOICES: i64 = 9;
+    for books in on_both("payments_dies_amid").await {
+        for index in 0..INVOICES {
+            let organization = format!("org-{index}");
+            books.sign_up(&organization).await;
+            books.set_up(&organization, "tok_ok").await;
+            books.issue(&organization, &format!("2026-{index:06}"), "1.00").await;
+        }
+        let chosen = AtomicU32::new(0);
+        // Of each three one is charged, one hangs once it is charged, one never reaches the provider.
+        let choose = move || match chosen.fetch_add(1, Ordering::Relaxed) % 3 {
+            0 => Fault::None,
+            1 => Fault::Hang,
+            _ => Fault::LoseRequest,
+        };
+        let payments = books.through(Faulty::new(&books, choose, || Fault::None));
+        let cut_off = tokio::time::timeout(Duration::from_secs(2), payments.collect_due(None)).await;
+        assert!(cut_off.is_err(), "it hangs");
+        let begun = "SELECT COUNT(*) FROM payment_attempts WHERE state = 'begun'";
+        assert_eq!(books.number(begun).await, INVOICES, "all are written down, none is decided");
+        assert_eq!(books.charged().await, INVOICES / 3 * 2);
+        books.look_now().await;
+        assert_eq!(books.payments.collect_due(None).await.unwrap().paid, INVOICES.unsigned_abs());
+        assert_eq!(books.charged().await, INVOICES);
+        assert_eq!(books.number("SELECT COUNT(*) FROM payment_attempts").await, INVOICES);
+        for index in 0..INVOICES {
+            assert_eq!(books.events(&format!("org-{index}")).await, ["invoice.paid"]);
+        }
+        books.accounts.verify_log().await.unwrap().expect("the log is whole");
+    }
+}
+
 #[tokio::test]
 async fn several_processes_charge_once() {
     for books in on_both("payments_several").await {
