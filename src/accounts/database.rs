@@ -50,6 +50,16 @@ impl DatabaseError {
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Self::Column { .. } | Self::Content { .. })
     }
+
+    /// Whether it is about what is stored or is to be, which another row may be without: it can't be
+    /// read, or the database doesn't take it, by a constraint or for what it holds.
+    pub fn is_of_content(&self) -> bool {
+        /// Of SQLSTATE: data exceptions, such as a NUL in a text.
+        const DATA_EXCEPTIONS: &str = "22";
+        let Self::Query(sqlx::Error::Database(error)) = self else { return self.is_unreadable() };
+        !matches!(error.kind(), sqlx::error::ErrorKind::Other)
+            || error.code().is_some_and(|code| code.len() == 5 && code.starts_with(DATA_EXCEPTIONS))
+    }
 }
 
 /// A NULL has a type too: Postgres asks for it.

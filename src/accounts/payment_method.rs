@@ -208,18 +208,17 @@ impl Accounts {
 }
 
 impl Change<'_> {
-    /// What to charge, by organization; who has set none up is missing.
+    /// What to charge, by organization; who has set none up is missing. One that can't be read is of its
+    /// organization alone.
     pub async fn chargeable_payment_methods(
         &mut self,
         organizations: &[&str],
-    ) -> DatabaseResult<HashMap<String, ChargeablePaymentMethod>> {
+    ) -> DatabaseResult<HashMap<String, DatabaseResult<ChargeablePaymentMethod>>> {
         let rows = self.fetch_many(&CHARGEABLE, rows_of(organizations)).await?;
-        let read = |row: &Row| {
-            let method =
-                ChargeablePaymentMethod { id: row.text(1)?.to_owned(), token: row.text(2)?.to_owned() };
-            Ok((row.text(0)?.to_owned(), method))
+        let method = |row: &Row| {
+            Ok(ChargeablePaymentMethod { id: row.text(1)?.to_owned(), token: row.text(2)?.to_owned() })
         };
-        rows.iter().map(read).collect()
+        rows.iter().map(|row| Ok((row.text(0)?.to_owned(), method(row)))).collect()
     }
 
     async fn payment_method(&mut self, organization: &str, id: &str) -> AccountResult<PaymentMethod> {

@@ -5,7 +5,7 @@ use payment_method::ChargeablePaymentMethod;
 
 async fn chargeable(accounts: &Accounts) -> Option<ChargeablePaymentMethod> {
     let mut change = accounts.begin(&Caller::operator()).await.unwrap();
-    change.chargeable_payment_methods(&["acme"]).await.unwrap().remove("acme")
+    change.chargeable_payment_methods(&["acme"]).await.unwrap().remove("acme").transpose().unwrap()
 }
 
 #[tokio::test]

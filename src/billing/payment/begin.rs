@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 
-use crate::accounts::payment_method::ChargeablePaymentMethod;
 use crate::accounts::{AccountResult, Change};
 use crate::billing::InvoiceState;
 
@@ -47,7 +46,7 @@ pub async fn begin(
     let mut organizations: Vec<&str> = invoices.values().map(|invoice| &*invoice.organization).collect();
     organizations.sort_unstable();
     organizations.dedup();
-    let methods = change.chargeable_payment_methods(&organizations).await?;
+    let mut methods = change.chargeable_payment_methods(&organizations).await?;
     let (mut beginnings, mut tried, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     // Each with the method that it charges.
     let mut begun: Vec<(Undecided, String)> = Vec::new();
@@ -60,8 +59,8 @@ pub async fn begin(
             beginnings.push(Beginning::Ended(Collected::NotFound));
             continue;
         };
-        let method = methods.get(&invoice.organization);
-        if let Some(known) = known(change, &invoice, under_way.remove(number), method, occasion).await? {
+        let has_method = methods.contains_key(&invoice.organization);
+        if let Some(known) = known(change, &invoice, under_way.remove(number), has_method, occasion).await? {
             beginnings.push(known);
             continue;
         }
@@ -69,6 +68,12 @@ pub async fn begin(
         if !invoice.is_new {
             withdraw(change, number).await?;
         }
+        // Where it can't be read, the rest of the group is begun without this one.
+        let method = match methods.get(&invoice.organization) {
+            Some(Err(_)) => methods.remove(&invoice.organization).transpose()?,
+            Some(Ok(method)) => Some(method.clone()),
+            None => None,
+        };
         beginnings.push(match (invoice.amount, method) {
             (None, _) => {
                 settle(change, &[(number, None)]).await?;
@@ -82,8 +87,8 @@ pub async fn begin(
                 Beginning::Ended(Collected::NoPaymentMethod)
             }
             (Some(amount), Some(method)) => {
-                let attempt = Undecided::new(&invoice, amount, method);
-                begun.push((attempt.clone(), method.id.clone()));
+                let attempt = Undecided::new(&invoice, amount, &method);
+                begun.push((attempt.clone(), method.id));
                 Beginning::Begun(Begun { attempt, is_new: true })
             }
         });
@@ -98,7 +103,7 @@ async fn known(
     change: &mut Change<'_>,
     invoice: &Payable,
     under_way: Option<Undecided>,
-    method: Option<&ChargeablePaymentMethod>,
+    has_method: bool,
     occasion: Occasion,
 ) -> AccountResult<Option<Beginning>> {
     if invoice.state != InvoiceState::Open {
@@ -117,7 +122,7 @@ async fn known(
             ended(Collected::UnderWay)
         }
         // Whoever asks to pay without a method has changed nothing: it is still due by itself.
-        Occasion::Asked if invoice.amount.is_some() && method.is_none() => ended(Collected::NoPaymentMethod),
+        Occasion::Asked if invoice.amount.is_some() && !has_method => ended(Collected::NoPaymentMethod),
         Occasion::Scheduled | Occasion::Asked => Ok(None),
     }
 }

@@ -142,7 +142,8 @@ impl Payments {
         self.write_batch(caller, outcomes, occasion).await
     }
 
-    /// In one change. Where what is stored of one can't be read, each half has a change of its own, down
+    /// In one change. Where what is stored of one can't be read, or the database takes nothing about it,
+    /// each half has a change of its own, down
     /// to that one: so the others are begun, and nothing is left half done of it.
     async fn begin_batch(
         &self,
@@ -155,7 +156,7 @@ impl Payments {
         while let Some(some) = left.pop() {
             match self.begin_together(caller, some, occasion).await {
                 Ok(begun) => beginnings.extend(begun),
-                Err(AccountError::Database(error)) if error.is_unreadable() => match some {
+                Err(AccountError::Database(error)) if error.is_of_content() => match some {
                     [one] => {
                         self.damaged.tell(one, &error);
                         beginnings.push(Beginning::Ended(Collected::Damaged));
@@ -192,7 +193,7 @@ impl Payments {
         while let Some(some) = left.pop() {
             match self.write_together(caller, some, occasion).await {
                 Ok(written) => collected.extend(written),
-                Err(AccountError::Database(error)) if error.is_unreadable() => match some {
+                Err(AccountError::Database(error)) if error.is_of_content() => match some {
                     [one] => {
                         self.leave_unknown(caller, one, &error).await?;
                         collected.push(Collected::Damaged);
@@ -234,7 +235,9 @@ impl Payments {
     /// no other; one that was begun before is asked about first: its answer may have been lost.
     async fn ask(&self, beginnings: &[Beginning]) -> Vec<Option<Heard>> {
         let new: Vec<&Charge> = beginnings.iter().filter_map(Beginning::new_charge).collect();
-        let mut charged = self.provider.charge_all(&new).await.into_iter();
+        let charged = self.provider.charge_all(&new).await;
+        // Of fewer answers nobody knows whose they are: all are asked for again.
+        let mut charged = Some(charged).filter(|charged| charged.len() == new.len()).into_iter().flatten();
         let looks: Vec<_> = beginnings.iter().map(|beginning| self.ask_again(beginning)).collect();
         let mut heard: Vec<Option<Heard>> = stream::iter(looks).buffered(PARALLEL).collect().await;
         for (heard, beginning) in heard.iter_mut().zip(beginnings) {

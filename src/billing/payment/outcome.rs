@@ -190,6 +190,11 @@ async fn follow(
             notify(change, organization, event, data).await?;
             Collected::Paid
         }
+        // Another attempt may have paid it meanwhile.
+        Verdict::Declined { code, message, .. } if !is_open(change, invoice).await? => {
+            change.record("payment.failed", Some(organization), None, Some(record)).await?;
+            Collected::Declined { code, message }
+        }
         Verdict::Declined { code, message, .. } => {
             let reason = Reason { code: &code, message: &message };
             fail(change, organization, invoice, &amount, reason, occasion).await?;
@@ -201,6 +206,11 @@ async fn follow(
             Collected::Refused { cause }
         }
     })
+}
+
+async fn is_open(change: &mut Change<'_>, invoice: &str) -> AccountResult<bool> {
+    let invoice = Payable::read(change, invoice).await?;
+    Ok(invoice.is_some_and(|invoice| invoice.state == InvoiceState::Open))
 }
 
 pub struct Reason<'a> {

@@ -1,6 +1,7 @@
 //! What odometer asks of a payment provider.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
@@ -9,9 +10,8 @@ use super::Amount;
 
 /// What a provider is asked for at once.
 pub const PARALLEL: usize = 16;
-/// Charges that are begun together, unless the provider says otherwise: few, so that the last is asked
-/// for soon after its attempt was begun, and belongs to who began it until it is answered.
-const TOGETHER: u32 = 64;
+/// Nobody waits longer for a charge: it must be answered while its attempt belongs to who began it.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A payment, as it is asked for. The same key with the same content is the same payment, however
 /// often it is asked for.
@@ -80,17 +80,22 @@ pub trait Provider: Debug + Send + Sync {
     /// Charges, or tells again what came of the charge under this key.
     fn charge<'a>(&'a self, charge: &'a Charge) -> BoxFuture<'a, Result<Answer, ProviderError>>;
 
-    /// How many charges may be begun together.
+    /// How many charges may be begun together: so few that none waits for another, unless the provider
+    /// says otherwise.
     fn together(&self) -> u32 {
-        TOGETHER
+        PARALLEL as u32
     }
 
-    /// Charges several, [`PARALLEL`] at once; answers in their order.
+    /// Charges several, [`PARALLEL`] at once; answers each, in their order.
     fn charge_all<'a>(
         &'a self,
         charges: &'a [&'a Charge],
     ) -> BoxFuture<'a, Vec<Result<Answer, ProviderError>>> {
-        stream::iter(charges.iter().map(|charge| self.charge(charge))).buffered(PARALLEL).collect().boxed()
+        let in_time = async |charge: &'a &'a Charge| {
+            let late = |_| ProviderError::Unknown { cause: format!("not within {} s", PATIENCE.as_secs()) };
+            tokio::time::timeout(PATIENCE, self.charge(charge)).await.map_err(late)?
+        };
+        stream::iter(charges.iter().map(in_time)).buffered(PARALLEL).collect().boxed()
     }
 
     /// What came of a charge; `None`: the provider never heard of it. Charges nothing.

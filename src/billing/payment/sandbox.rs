@@ -113,9 +113,9 @@ impl Provider for Sandbox {
         .boxed()
     }
 
-    /// It answers at once.
+    /// It answers at once; a group's change keeps others from changing accounts meanwhile.
     fn together(&self) -> u32 {
-        1000
+        256
     }
 
     fn charge_all<'a>(
