@@ -35,8 +35,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
-            "event", "month", "clock", "processor", "telemetry", "decode", "dedup", "aggregate", "source",
-            "store", "flush",
+            "event",
+            "month",
+            "clock",
+            "processor",
+            "telemetry",
+            "decode",
+            "dedup",
+            "aggregate",
+            "source",
+            "store",
+            "flush",
         ],
     ),
     (
