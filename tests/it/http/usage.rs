@@ -161,6 +161,8 @@ async fn rolls_change_nothing_and_a_recount_switches_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_published_while_everything_is_read_is_counted_once() {
     const ORGANIZATIONS: u32 = 200_000;
+    /// So that something is published in the middle of one, however busy the machine is.
+    const READINGS: usize = 5;
     let (store, settings) = servers::new_store("usage_reading").await;
     let mut lane = LaneWriter::new(&store, "events", "AAAAAAAAAAAAAAAAAAAAAA", 0);
     lane.live(1, &[calls("crowd", 1)], &[]).await;
@@ -182,11 +184,16 @@ async fn what_is_published_while_everything_is_read_is_counted_once() {
         }
         (published, meanwhile)
     });
-    let service = Service::over(store, Wish::default()).await;
+    let mut services = Vec::new();
+    for _ in 0..READINGS {
+        services.push(Service::over(store.clone(), Wish::default()).await);
+    }
     read.send(()).expect("who publishes waits");
     let (published, rolls) = publishing.await.expect("publishing ends well");
     assert!(rolls > 0, "{published} blocks and {rolls} rolls were published while everything was read");
-    service.usage_once("acme", "/usage/api_calls", published).await;
+    for service in services {
+        service.usage_once("acme", "/usage/api_calls", published).await;
+    }
 }
 
 #[tokio::test]
