@@ -162,34 +162,41 @@ async fn rolls_change_nothing_and_a_recount_switches_at_once() {
 async fn what_is_published_while_everything_is_read_is_counted_once() {
     const ORGANIZATIONS: u32 = 200_000;
     /// So that something is published in the middle of one, however busy the machine is.
-    const READINGS: usize = 5;
+    const READINGS: usize = 4;
+    const LANES: i32 = 4;
     let (store, settings) = servers::new_store("usage_reading").await;
-    let mut lane = LaneWriter::new(&store, "events", "AAAAAAAAAAAAAAAAAAAAAA", 0);
+    let mut lane = LaneWriter::new(&store, "crowd", "AAAAAAAAAAAAAAAAAAAAAA", 0);
     lane.live(1, &[calls("crowd", 1)], &[]).await;
     let crowd = format!(
         "INSERT INTO counts SELECT concat('org-', toString(number)), meter, region, hour, fold, block, 1, level, bucket \
          FROM counts ARRAY JOIN range({ORGANIZATIONS}) AS number WHERE organization = 'crowd'"
     );
     crate::store::user(&settings).query_raw(&crowd).execute().await.unwrap();
-    let (read, mut is_read) = tokio::sync::oneshot::channel();
-    let publishing = tokio::spawn(async move {
-        let (mut published, mut meanwhile, mut rows) = (0, 0, Vec::new());
-        while is_read.try_recv().is_err() {
-            rows.push(lane.live(1, &[calls("acme", 1)], &[]).await);
-            published += 1;
-            if rows.len() == 5 {
-                rows = vec![lane.roll(&rows).await];
-                meanwhile += 1;
+    let read = tokio_util::sync::CancellationToken::new();
+    let mut publishing = tokio::task::JoinSet::new();
+    for partition in 0..LANES {
+        let mut lane = LaneWriter::new(&store, "events", "AAAAAAAAAAAAAAAAAAAAAA", partition);
+        let read = read.clone();
+        publishing.spawn(async move {
+            let (mut published, mut rolls, mut rows) = (0, 0, Vec::new());
+            while !read.is_cancelled() {
+                rows.push(lane.live(1, &[calls("acme", 1)], &[]).await);
+                published += 1;
+                if rows.len() == 5 {
+                    rows = vec![lane.roll(&rows).await];
+                    rolls += 1;
+                }
             }
-        }
-        (published, meanwhile)
-    });
+            (published, rolls)
+        });
+    }
     let mut services = Vec::new();
     for _ in 0..READINGS {
         services.push(Service::over(store.clone(), Wish::default()).await);
     }
-    read.send(()).expect("who publishes waits");
-    let (published, rolls) = publishing.await.expect("publishing ends well");
+    read.cancel();
+    let (published, rolls) =
+        publishing.join_all().await.into_iter().fold((0, 0), |all, lane| (all.0 + lane.0, all.1 + lane.1));
     assert!(rolls > 0, "{published} blocks and {rolls} rolls were published while everything was read");
     for service in services {
         service.usage_once("acme", "/usage/api_calls", published).await;
