@@ -200,9 +200,11 @@ impl Running<'_> {
     /// Gives the threads what was polled; whether more may be. Where one has enough before it, its lanes
     /// are being published slower than they are counted, and less is read instead of more held.
     fn hand_over(&mut self) -> Result<bool, IngestError> {
-        // Each of them is given what it has room for.
-        let full = self.threads.iter_mut().filter_map(|thread| (!thread.hand_over()).then_some(())).count();
-        if full == 0 {
+        let mut is_full = false;
+        for thread in &mut self.threads {
+            is_full |= !thread.hand_over();
+        }
+        if !is_full {
             self.blocked_since = None;
             if self.paused {
                 self.set_paused(false)?;

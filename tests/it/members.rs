@@ -1,5 +1,6 @@
-//! Processes of one group, each with two threads that count, that join and leave under load, the orderly and the other way, and four of
-//! them restarted one after the other: whoever looks meanwhile never sees a figure that is wrong.
+//! Processes of one group, each with two threads that count, that join and leave under load, the orderly
+//! and the other way, and four of them restarted one after the other: whoever looks meanwhile never sees
+//! a figure that is wrong.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

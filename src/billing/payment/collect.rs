@@ -143,8 +143,8 @@ impl Payments {
     }
 
     /// In one change. Where what is stored of one can't be read, or the database takes nothing about it,
-    /// each half has a change of its own, down
-    /// to that one: so the others are begun, and nothing is left half done of it.
+    /// each half has a change of its own, down to that one: so the others are begun, and nothing is left
+    /// half done of it.
     async fn begin_batch(
         &self,
         caller: &Caller,
