@@ -200,7 +200,8 @@ pub const KEYS: &[Key] = &[
         "cache.dir",
         "path",
         Some("./odometer-cache"),
-        "The folder of the windows' journals. Losing it costs time, no counts.",
+        "The folder of the windows and their journals. Losing it costs time, no counts. Processes that share it find \
+         each other's journals, so that a lane takes its window along from one to another.",
     ),
     key(
         "cache.budget",

@@ -63,6 +63,17 @@ impl Cache {
         &self.inner.dir
     }
 
+    /// The folders of other processes within the same one, of such that have ended, too.
+    pub(super) fn other_dirs(&self) -> io::Result<Vec<PathBuf>> {
+        let Some(shared) = self.inner.dir.parent() else { return Ok(Vec::new()) };
+        let mut others: Vec<_> = fs::read_dir(shared)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.is_dir() && *path != self.inner.dir)
+            .collect();
+        others.sort();
+        Ok(others)
+    }
+
     pub fn memory(&self) -> &Budget {
         &self.inner.memory
     }

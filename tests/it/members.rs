@@ -1,6 +1,6 @@
 //! Processes of one group, each with two threads that count, that join and leave under load, the orderly
 //! and the other way, and four of them restarted one after the other: whoever looks meanwhile never sees
-//! a figure that is wrong.
+//! a figure that is wrong. And what a lane takes along from one process of a machine to the next.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -23,6 +23,8 @@ const THREADS: i32 = 2;
 const EVENTS: u64 = 80_000;
 const TRICKLE: (usize, Duration) = (30, Duration::from_millis(20));
 const MEMBERS: usize = 4;
+const HANDED_EVENTS: u64 = 6_000;
+const HANDED_LANES: i32 = 2;
 /// `shutdown_timeout`, and what the machine needs to notice.
 const STOP: Duration = Duration::from_secs(25);
 const LOOKED_AT: [(&str, &str); 2] = [("org-0000", "2024-02"), ("org-0001", "2024-03")];
@@ -64,12 +66,15 @@ fn members_come_and_go_under_load_and_nobody_sees_a_wrong_figure() {
     deployment.run(&["audit", "--recount"]).expect_code(0);
 }
 
-/// One, two, four; one is killed, one leaves; then four are restarted one after the other.
+/// One, two, four; one is killed, one leaves; then four are restarted one after the other. Every other
+/// one is on a machine of its own.
 fn come_and_go(deployment: &Deployment) -> Vec<Odometer> {
     let mut started = 0;
     let mut start = |members: &mut Vec<Odometer>| {
         let name = format!("member-{started}");
-        members.push(deployment.start_elsewhere(&name, &["ingest"]));
+        let is_elsewhere = started % 2 == 1;
+        let start = if is_elsewhere { Deployment::start_elsewhere } else { Deployment::start };
+        members.push(start(deployment, &name, &["ingest"]));
         started += 1;
         await_lanes(deployment, &name);
     };
@@ -88,11 +93,43 @@ fn come_and_go(deployment: &Deployment) -> Vec<Odometer> {
 
 /// Waits until a member has taken some over.
 fn await_lanes(deployment: &Deployment, member: &str) {
-    let log = deployment.folder().join(format!("{member}.log"));
-    wait_until("a new member to own lanes", Duration::from_secs(60), || {
-        let log = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
-        if log.contains("took lane over") { Ok(()) } else { Err(format!("{member} owns none")) }
+    await_lanes_taken(deployment, member, 1);
+}
+
+fn await_lanes_taken(deployment: &Deployment, member: &str, least: usize) {
+    wait_until("a member to own lanes", Duration::from_secs(60), || {
+        match log_of(deployment, member)?.matches("took lane over").count() {
+            taken if taken >= least => Ok(()),
+            taken => Err(format!("{member} took {taken} lanes over")),
+        }
     });
+}
+
+fn log_of(deployment: &Deployment, member: &str) -> Result<String, String> {
+    let log = deployment.folder().join(format!("{member}.log"));
+    std::fs::read_to_string(log).map_err(|error| error.to_string())
+}
+
+/// Two processes of one machine: what the first has counted the second knows from the first one's
+/// journal, so that nothing is read again, and duplicates of it are found.
+#[test]
+fn a_lane_takes_its_window_along_to_another_process_of_the_machine() {
+    let topics = [json!({ "name": "events", "format": "cloudevents" })];
+    let deployment = Deployment::new("handed", &topics, &spine::configuration());
+    let mut sender = Sender::new(&deployment, "events", Format::CloudEvents, HANDED_EVENTS, HANDED_LANES);
+    let mut first = deployment.start("first", &["ingest"]);
+    let received = sender.send(HANDED_EVENTS as usize / 2);
+    figures::await_received(&deployment, &mut first, received.into());
+    let mut second = deployment.start("second", &["ingest"]);
+    await_lanes_taken(&deployment, "second", 1);
+    first.stop(STOP);
+    await_lanes_taken(&deployment, "second", HANDED_LANES as usize);
+    let sent = sender.finish();
+    figures::await_received(&deployment, &mut second, sent.totals.received().into());
+    second.stop(STOP);
+    figures::check_ledger(&deployment, &sent);
+    let log = log_of(&deployment, "second").expect("it has a log");
+    assert!(!log.contains("read window again"), "{log}");
 }
 
 /// Asks until `done`; no total and no `complete_through` ever goes back.

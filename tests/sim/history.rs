@@ -1,7 +1,7 @@
 //! One history: a seed, a few hundred steps, then calm, and what must be true at the end.
 
 use std::collections::BTreeMap;
-
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -271,10 +271,7 @@ impl History {
     fn restart_some(&mut self) {
         let missing: Vec<usize> = {
             let state = self.world.lock();
-            let is_there = |number: usize| {
-                let home = self.home.path().join(number.to_string());
-                state.processes.values().any(|process| process.home == home)
-            };
+            let is_there = |number: usize| state.processes.values().any(|process| process.number == number);
             (0..self.profile.workers).filter(|number| !is_there(*number)).collect()
         };
         for number in missing {
@@ -289,7 +286,8 @@ impl History {
     }
 
     fn start_process(&mut self, number: usize) {
-        let home = self.home.path().join(number.to_string());
+        let home = self.home.path();
+        let home = if self.profile.shares_cache { home.to_owned() } else { home.join(number.to_string()) };
         // The one before must have let go of its folder.
         self.settle();
         let id = {
@@ -298,7 +296,9 @@ impl History {
             let is_tight = self.profile.is_tight && !state.is_calm && !state.chance.one_in(6);
             let room = if is_tight { Room::tight(&mut state.chance) } else { Room::plenty() };
             let process = Process {
+                number,
                 home,
+                folder: PathBuf::new(),
                 room,
                 variants: state.variants.clone(),
                 is_paused: false,

@@ -32,6 +32,8 @@ pub struct Profile {
     pub several_in: usize,
     /// Some processes have hardly any room for their windows.
     pub is_tight: bool,
+    /// All have one cache folder, and find each other's journals in it.
+    pub shares_cache: bool,
 }
 
 /// Groups of faults that come together.
@@ -104,6 +106,7 @@ impl Profile {
             most_events: if is_crowded { 14 } else { 4 },
             several_in: if is_crowded { 1 } else { 4 },
             is_tight: is_crowded || chance.one_in(4),
+            shares_cache: chance.one_in(2),
         }
     }
 }
@@ -353,8 +356,7 @@ fn lose_coordinator(state: &mut State) {
 
 fn spoil_journal(state: &mut State) {
     let Some(id) = some_process(state) else { return };
-    let home = state.processes[&id].home.join("0");
-    let mut segments: Vec<_> = fs::read_dir(&home)
+    let mut segments: Vec<_> = fs::read_dir(&state.processes[&id].folder)
         .into_iter()
         .flatten()
         .flatten()

@@ -86,6 +86,7 @@ pub async fn run(world: World, process: u64, start: Start) {
         let settings =
             CacheSettings { dir: own.home.clone(), memory: own.room.memory, budget: own.room.disk };
         let cache = Cache::open(&settings).expect("open the cache of a simulated process");
+        cache.dir().clone_into(&mut own.folder);
         own.room.open(&cache);
         (cache, own.variants.clone())
     };

@@ -64,8 +64,12 @@ pub struct Recount {
 
 /// One process, from its start to its end.
 pub struct Process {
-    /// Its folder stays when it ends.
+    /// Its place among those that a history runs.
+    pub number: usize,
+    /// Where its cache is, or that of all; it stays when the process ends.
     pub home: PathBuf,
+    /// What the cache took there for itself.
+    pub folder: PathBuf,
     pub variants: Vec<Variant>,
     pub room: Room,
     pub is_paused: bool,
