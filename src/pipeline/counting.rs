@@ -79,7 +79,10 @@ pub struct Slot {
     blocks: mpsc::Sender<ClosedBlock>,
     /// Since when a block has been under way.
     publishing: Option<Instant>,
+    /// When the open block got its first record, or none since the lane was taken over.
     opened: Instant,
+    /// Nothing was published since then: what the lane stood still for ends at once, not at a beat.
+    is_first: bool,
     pace: Pace,
 }
 
@@ -135,7 +138,8 @@ impl CountingThread {
     /// Counts one more lane, in slot `slot` of the session.
     pub fn open(&mut self, slot: usize, counter: LaneCounter, blocks: mpsc::Sender<ClosedBlock>) {
         self.lanes += 1;
-        let opened = Slot { counter, blocks, publishing: None, opened: instant(), pace: Pace::default() };
+        let (opened, pace) = (instant(), Pace::default());
+        let opened = Slot { counter, blocks, publishing: None, opened, is_first: true, pace };
         self.tell(Word::Open(slot, Box::new(opened)));
     }
 
@@ -360,7 +364,8 @@ impl Worker {
         let now = beat.number(instant());
         let is_due = |slot: &&mut Slot| {
             let is_ready = slot.publishing.is_none() && slot.counter.has_news();
-            is_ready && (beat.number(slot.opened) < now || slot.counter.bytes() >= room)
+            let is_time = slot.is_first || beat.number(slot.opened) < now;
+            is_ready && (is_time || slot.counter.bytes() >= room)
         };
         self.slots.values_mut().filter(is_due).for_each(Slot::close);
     }
@@ -484,5 +489,6 @@ impl Slot {
         // Where the task has ended it has said why, and the session ends with it.
         let _ = self.blocks.try_send(self.counter.close());
         self.publishing = Some(instant());
+        self.is_first = false;
     }
 }

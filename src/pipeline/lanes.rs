@@ -11,13 +11,13 @@ use crate::clock::Clock;
 use crate::dedup::Expected;
 use crate::event::Lane;
 use crate::flush::{Inserts, Publisher};
-use crate::source::{Client, Committed, DeadLetters, Fence, KafkaError, TopicDescription};
+use crate::source::{Committed, DeadLetters, Fence, KafkaError, TopicDescription, Watermarks};
 use crate::store::{RecountRequest, Store};
 
 /// What every lane of a session is begun with.
 pub struct Grounds<'a> {
     pub settings: &'a Settings,
-    pub client: &'a Client,
+    pub watermarks: &'a Watermarks,
     pub fence: &'a Arc<Fence>,
     pub inserts: &'a Arc<Inserts<Store>>,
     pub letters: &'a DeadLetters,
@@ -84,7 +84,7 @@ impl Grounds<'_> {
             recounts: Recounts {
                 requests,
                 kafka: self.settings.kafka.clone(),
-                watermarks: self.client.watermarks(),
+                watermarks: self.watermarks.clone(),
                 rules: rules.clone(),
                 store: self.inserts.store().clone(),
                 cache: self.expected.cache().clone(),
@@ -99,7 +99,7 @@ impl Grounds<'_> {
     /// What the group and the broker say of a lane. The commit is read after the assignment: no
     /// earlier owner can commit any more.
     async fn look(&self, lane: &Lane) -> Result<(Option<Committed>, i64, i64), IngestError> {
-        let (watermarks, lane) = (self.client.watermarks(), lane.clone());
+        let (watermarks, lane) = (self.watermarks.clone(), lane.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let committed = watermarks.committed(&lane.topic, lane.partition)?;
             let (start, end) = watermarks.read(&lane.topic, lane.partition)?;

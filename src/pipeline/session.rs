@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, PoisonError};
@@ -23,6 +24,7 @@ use crate::event::Lane;
 use crate::flush::Inserts;
 use crate::source::{Batch, Client, DeadLetters, Fence, Rebalance, TopicDescription};
 use crate::store::{RecountRequest, Store};
+use crate::telemetry::vital;
 
 /// One membership in the group, from joining to leaving, on a thread of its own that reads for the
 /// threads that count.
@@ -92,7 +94,7 @@ const POLL_RECORDS: usize = 2_000;
 const POLL_BYTES: usize = 2 << 20;
 /// After so long without room the client stops fetching, so that the group keeps the member.
 const BLOCKED_BEFORE_PAUSE: Duration = Duration::from_secs(5);
-/// Lanes that are taken over at the same time.
+/// Lanes that are taken over at the same time, by all threads together.
 const BEGUN_AT_ONCE: usize = 16;
 
 /// The most bytes of records that are polled and not counted yet: in each thread's hands, and of one
@@ -100,6 +102,20 @@ const BEGUN_AT_ONCE: usize = 16;
 pub fn polled_bytes(settings: &Settings) -> u64 {
     let loads = (settings.threads * CountingThread::LOADS + 1) as u64;
     loads.saturating_mul(settings.kafka.polled_bytes(POLL_BYTES as u64, POLL_RECORDS as u64))
+}
+
+async fn begin_lane(
+    grounds: &Grounds<'_>,
+    described: &[TopicDescription],
+    lane: &(String, i32),
+    slot: usize,
+) -> Result<ReadyLane, Failure> {
+    let (topic, partition) = lane;
+    let begun = match described.iter().find(|described| described.name == *topic) {
+        Some(description) => grounds.begin(description, *partition, slot).await,
+        None => Err(IngestError::UnknownTopic { topic: topic.clone() }),
+    };
+    begun.map_err(|error| Failure { lane: lane.clone(), error })
 }
 
 impl Session {
@@ -190,11 +206,16 @@ impl Running<'_> {
     }
 
     fn hear_failures(&mut self) -> Result<(), IngestError> {
-        let Ok(Failure { lane: (topic, partition), error }) = self.failures.try_recv() else { return Ok(()) };
-        if let IngestError::CacheFull(full) = &error {
-            self.session.waiting.add(&topic, partition, full);
+        let Ok(failure) = self.failures.try_recv() else { return Ok(()) };
+        self.let_wait(&failure);
+        Err(failure.error)
+    }
+
+    /// A lane that has no room waits for it in the sessions to come.
+    fn let_wait(&self, Failure { lane: (topic, partition), error }: &Failure) {
+        if let IngestError::CacheFull(full) = error {
+            self.session.waiting.add(topic, *partition, full);
         }
-        Err(error)
     }
 
     /// Gives the threads what was polled; whether more may be. Where one has enough before it, its lanes
@@ -309,26 +330,40 @@ impl Running<'_> {
         made.into_iter().for_each(Answer::wait);
         let grounds = Grounds {
             settings: &self.session.settings,
-            client: &self.client,
+            watermarks: &self.client.watermarks(),
             fence: &self.fence,
             inserts: &self.session.inserts,
             letters: &self.session.letters,
             expected: &expected,
             clock: &self.session.clock,
         };
-        let begin = async |(index, (topic, partition)): (usize, &(String, i32))| {
-            let description = described.iter().find(|described| described.name == *topic);
-            let description =
-                description.ok_or_else(|| IngestError::UnknownTopic { topic: topic.clone() })?;
-            grounds.begin(description, *partition, self.opened + index).await.inspect_err(|error| {
-                if let IngestError::CacheFull(full) = error {
-                    self.session.waiting.add(topic, *partition, full);
-                }
-            })
+        let (runtime, shutdown) = (&self.session.runtime, &self.session.shutdown);
+        let (first_slot, number) = (self.opened, self.threads.len());
+        let together = lanes.len().div_ceil(number).max(1);
+        let begin_all = |(chunk, lanes): (usize, &[(String, i32)])| {
+            let slots = first_slot + chunk * together..;
+            let begun = stream::iter(slots.zip(lanes))
+                .map(|(slot, lane)| begin_lane(&grounds, described, lane, slot))
+                .buffered(BEGUN_AT_ONCE.div_ceil(number))
+                .try_collect::<Vec<_>>();
+            runtime
+                .block_on(shutdown.run_until_cancelled(begun))
+                .unwrap_or(Err(Failure { lane: lanes[0].clone(), error: IngestError::Stopping }))
         };
-        let all = stream::iter(lanes.iter().enumerate().map(begin)).buffered(BEGUN_AT_ONCE).try_collect();
-        let shutdown = &self.session.shutdown;
-        self.session.runtime.block_on(shutdown.run_until_cancelled(all)).unwrap_or(Err(IngestError::Stopping))
+        // Journals are read and windows filled meanwhile, which is work for as many threads as count.
+        let begun: Vec<_> = thread::scope(|scope| {
+            let chunks = lanes.chunks(together).enumerate();
+            let threads: Vec<_> =
+                chunks.map(|chunk| scope.spawn(move || vital(|| begin_all(chunk)))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        let full = begun.iter().filter_map(|begun| begun.as_ref().err());
+        full.for_each(|failure| self.let_wait(failure));
+        let ready: Result<Vec<_>, _> = begun.into_iter().collect();
+        ready.map(|ready| ready.into_iter().flatten().collect()).map_err(|failure| failure.error)
     }
 
     /// Lets the thread with the fewest lanes count one more.

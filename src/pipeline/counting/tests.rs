@@ -31,6 +31,14 @@ impl World {
 
     /// Opens a lane that has counted one record; where its blocks come.
     fn open(&mut self, slot: usize) -> mpsc::Receiver<ClosedBlock> {
+        let (blocks, published) = mpsc::channel(1);
+        let counter = self.counter(slot);
+        self.thread.open(slot, counter, blocks);
+        published
+    }
+
+    /// Of a lane that has counted one record.
+    fn counter(&self, slot: usize) -> LaneCounter {
         let lane = Lane { topic: "events".into(), topic_id: "".into(), partition: slot as i32 };
         let rules = Rules {
             format: Format::Cloudevents,
@@ -54,9 +62,7 @@ impl World {
             headers: &NoHeaders,
         };
         counter.take(&record, 0).unwrap();
-        let (blocks, published) = mpsc::channel(1);
-        self.thread.open(slot, counter, blocks);
-        published
+        counter
     }
 
     fn say(&self, event: LaneEvent) {
@@ -99,6 +105,7 @@ fn a_tenure_that_ends_as_soon_as_its_lane_is_opened_ends_the_session() {
 fn what_is_said_of_a_lane_that_was_given_up_ends_nothing() {
     let mut world = World::new(LONG);
     let mut given_up = world.open(0);
+    assert!(given_up.blocking_recv().is_some(), "its first block");
     world.thread.release(vec![0]).wait();
     assert!(given_up.blocking_recv().is_none(), "nothing of it is published any more");
     world.say(ended(0));
@@ -122,9 +129,19 @@ fn an_orderly_end_publishes_what_is_counted_and_waits_for_it() {
 }
 
 #[test]
-fn a_block_is_due_at_the_next_beat() {
-    let mut world = World::new(Duration::from_millis(1));
-    let mut blocks = world.open(0);
-    assert!(blocks.blocking_recv().is_some());
+fn a_lane_s_first_block_is_due_at_once() {
+    let mut world = World::new(LONG);
+    assert!(world.open(0).blocking_recv().is_some());
+    world.thread.end();
+}
+
+#[test]
+fn other_blocks_are_due_at_the_next_beat() {
+    let world = World::new(Duration::from_millis(1));
+    let (blocks, mut published) = mpsc::channel(1);
+    let (counter, pace) = (world.counter(0), Pace::default());
+    let slot = Slot { counter, blocks, publishing: None, opened: instant(), is_first: false, pace };
+    world.thread.tell(Word::Open(0, Box::new(slot)));
+    assert!(published.blocking_recv().is_some());
     world.thread.end();
 }
