@@ -15,6 +15,7 @@ mod ports;
 mod publisher;
 mod roll;
 mod take_over;
+mod together;
 
 pub use block::{CommittedBlock, FinishedBlock, InsertedBlock, Published};
 pub use inserts::{InsertFailed, Inserts};

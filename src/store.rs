@@ -13,6 +13,7 @@ pub mod gate;
 mod inspect;
 mod layout;
 mod partition;
+mod publish;
 mod read;
 mod recounts;
 mod rows;

@@ -35,6 +35,13 @@ pub trait Stores: Send + Sync {
         owner: &Tenure,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
+    /// Ledger rows of as many lanes, each written by its owner, in one go. On an error any of them may
+    /// be there, and each is to be written alone.
+    fn publish_all(
+        &self,
+        rows: &[(LedgerRow, Tenure)],
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// The greatest token is over claims too.
     fn history(&self, lane: &Lane) -> impl Future<Output = Result<History, Self::Error>> + Send;
 
@@ -100,6 +107,11 @@ impl Stores for Store {
 
     async fn publish(&self, row: &LedgerRow, owner: &Tenure) -> Result<bool, StoreError> {
         Self::publish_as(self, row, claim_of(owner)).await
+    }
+
+    async fn publish_all(&self, rows: &[(LedgerRow, Tenure)]) -> Result<(), StoreError> {
+        let rows: Vec<_> = rows.iter().map(|(row, owner)| (row, claim_of(owner))).collect();
+        Self::publish_all(self, &rows).await
     }
 
     async fn history(&self, lane: &Lane) -> Result<History, StoreError> {

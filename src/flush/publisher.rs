@@ -176,13 +176,18 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
         }
     }
 
-    /// Writes the ledger row until it is acknowledged. Where the lane is lost meanwhile, the next
+    /// Writes the ledger row with those of other lanes, else alone until it is acknowledged. Where the lane is lost meanwhile, the next
     /// owner writes the same row. Where somebody else has claimed it, even one whose assignment had
     /// passed by then, only taking it over once more tells how it stands.
     async fn list(&self, committed: CommittedBlock) -> Result<Published, TenureEnded> {
-        let mut pause = Pause::default();
+        let (row, mut pause) = (&committed.row, Pause::default());
+        if row.kind == BlockKind::Live
+            && self.inserts.publish_together(row.clone(), self.tenure.clone()).await
+        {
+            return Ok(Published { row: committed.row });
+        }
         loop {
-            match self.store().publish(&committed.row, &self.tenure).await {
+            match self.store().publish(row, &self.tenure).await {
                 Ok(true) => return Ok(Published { row: committed.row }),
                 Ok(false) => {
                     let cause = CommitError::Refused("the ledger has a later claim of the lane".into());
@@ -190,7 +195,7 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
                 }
                 Err(error) => {
                     self.check_held()?;
-                    if matches!(self.store().prepared(committed.row.block).await, Ok(None)) {
+                    if matches!(self.store().prepared(row.block).await, Ok(None)) {
                         // Its rows were taken for garbage; the next tenure counts the offsets again.
                         return Err(self.ended(CommitError::Uncertain(error.to_string())));
                     }

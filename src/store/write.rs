@@ -17,7 +17,6 @@ use crate::event::{Lane, Rules, RulesHash};
 
 /// A roll reads and writes what thousands of blocks counted, about a million rows a second.
 const ROLL_TIMEOUT: Duration = Duration::from_secs(1800);
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Row, Serialize, Deserialize)]
 struct RulesRecord {
@@ -202,44 +201,6 @@ impl Store {
         Ok((first > 0).then_some(first))
     }
 
-    /// Puts what was prepared under the row's block id into the ledger. May be repeated: readers
-    /// take a block once. Fails where nothing is prepared: garbage collection takes that away
-    /// before it gives a block up, so that what comes too late can't hide rows that still count.
-    pub async fn publish(&self, row: &LedgerRow) -> Result<(), StoreError> {
-        self.publish_row(row, Claim { token: row.token, tenure: row.tenure }).await
-    }
-
-    /// The same for an owner with this claim. `false`: there is a greater claim of the lane; its owner
-    /// has read the ledger and counts on from there.
-    pub async fn publish_as(&self, row: &LedgerRow, claim: Claim) -> Result<bool, StoreError> {
-        match self.publish_row(row, claim).await {
-            Ok(()) => Ok(true),
-            Err(error) if error.to_string().contains(LATER_OWNER) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn publish_row(&self, row: &LedgerRow, claim: Claim) -> Result<(), StoreError> {
-        let columns = LedgerRecord::COLUMN_NAMES;
-        let copies: Vec<String> = columns.iter().map(|name| format!("anyLast(p.{name}) AS {name}")).collect();
-        let sql = format!(
-            "INSERT INTO published ({}) SELECT {} FROM prepared AS p WHERE p.block = {{block:UInt128}}
-            HAVING throwIf(count() = 0, 'it is not prepared, or was given up') = 0
-                AND throwIf((SELECT max((token, tenure)) {CLAIMS_OF_LANE})
-                    > ({{token:UInt64}}, {{tenure:UInt128}}), '{LATER_OWNER}') = 0",
-            columns.join(", "),
-            copies.join(", ")
-        );
-        let query = self
-            .with_insert_settings(self.client.query(&sql))
-            .with_setting("max_execution_time", PUBLISH_TIMEOUT.as_secs().to_string())
-            .param("block", row.block.0.to_string())
-            .param("token", claim.token)
-            .param("tenure", claim.tenure.to_string());
-        let query = of_lane(query, &row.lane);
-        execute(query, PUBLISH_TIMEOUT, || format!("publish block {} of {}", row.block, row.lane)).await
-    }
-
     pub(super) fn with_insert_settings(&self, query: Query) -> Query {
         let query =
             INSERT_SETTINGS.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value));
@@ -359,9 +320,6 @@ const COPY_SERVICES: &str = concat!(
     FROM service_changes WHERE ",
     among_blocks!()
 );
-
-/// What the server says where it refuses a ledger row.
-const LATER_OWNER: &str = "the lane has a later owner";
 
 pub(super) const CLAIMS_OF_LANE: &str = "FROM claims
     WHERE topic = {topic:String} AND topic_id = {topic_id:String} AND partition = {partition:Int32}";

@@ -45,6 +45,7 @@ faults! {
     OffsetReset: "operator resets a group's offset",
     EmptyGroupCommit: "client without a generation meets an empty group",
     LedgerRefused: "ledger write refused",
+    LedgerTorn: "ledger rows of several lanes written in part, answer lost",
     LedgerAnswerLost: "ledger row written, answer lost",
     LedgerLate: "ledger row written after its time-out",
     LettersRefused: "dead letters refused",

@@ -62,6 +62,11 @@ impl Stores for SimStore {
         }
     }
 
+    async fn publish_all(&self, rows: &[(LedgerRow, Tenure)]) -> Result<(), String> {
+        let rows = rows.iter().map(|(row, owner)| (row.block, owner.clone()));
+        self.call(Request::PublishAll(rows.collect())).await.map(drop)
+    }
+
     async fn history(&self, lane: &Lane) -> Result<History, String> {
         match self.call(Request::History(lane.clone())).await? {
             Answer::History(history) => Ok(history),

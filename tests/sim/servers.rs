@@ -1,7 +1,7 @@
 //! What becomes of a request: done and answered, or one of the ways in which that fails.
 
-use odometer::aggregate::LedgerRow;
-use odometer::source::Committed;
+use odometer::aggregate::{BlockId, LedgerRow};
+use odometer::source::{Committed, Tenure};
 
 use super::fault::Fault;
 use super::group::CommitRefusal;
@@ -58,9 +58,13 @@ fn fail(state: &mut State, id: u64, request: Request) {
             }
             _ => time_out(state, id),
         },
-        Request::Publish { .. } => match state.chance.below(3) {
+        Request::Publish { .. } | Request::PublishAll(_) => match state.chance.below(4) {
             0 => refuse(state, id, Fault::LedgerRefused),
             1 => {
+                publish_some(state, &request);
+                lose_answer(state, id, Fault::LedgerTorn);
+            }
+            2 => {
                 serve(state, &request);
                 lose_answer(state, id, Fault::LedgerAnswerLost);
             }
@@ -118,7 +122,7 @@ fn arrive_late(state: &mut State, request: Request) {
             }
             _ => state.note(Fault::InsertNeverDone),
         },
-        Request::Publish { .. } => {
+        Request::Publish { .. } | Request::PublishAll(_) => {
             serve(state, &request);
             state.note(Fault::LedgerLate);
         }
@@ -147,24 +151,16 @@ fn serve(state: &mut State, request: &Request) -> Answer {
             state.database.claim(owner);
             Answer::Done
         }
-        Request::Publish { block, owner } => {
-            let now_ms = state.now_ms;
-            match state.database.publish(*block, owner, now_ms) {
-                Ok(false) => {
-                    if state.database.prepared[block].tenure == owner.id {
-                        state.watch.overtaken(&owner.lane, *block);
-                    }
-                    Answer::Listed(false)
+        Request::Publish { block, owner } => publish(state, *block, owner),
+        Request::PublishAll(rows) => match state.database.refusal(rows) {
+            Some(cause) => Answer::Refused(cause),
+            None => {
+                for (block, owner) in rows {
+                    publish(state, *block, owner);
                 }
-                Ok(true) => {
-                    state.tell(|state| {
-                        format!("ledger: {}", super::check::name(&state.database.prepared[block]))
-                    });
-                    Answer::Listed(true)
-                }
-                Err(cause) => Answer::Refused(cause),
+                Answer::Done
             }
-        }
+        },
         Request::History(lane) => Answer::History(state.database.history(lane)),
         Request::Prepared(block) => Answer::Row(state.database.prepared.get(block).cloned().map(Box::new)),
         Request::FirstPartitions { lane, partitions } => {
@@ -258,5 +254,32 @@ fn store(state: &mut State, blocks: &[Block], is_torn: bool) {
     }
     for block in &blocks[..prepared.unwrap_or(0)] {
         state.database.prepare(&block.row);
+    }
+}
+
+fn publish(state: &mut State, block: BlockId, owner: &Tenure) -> Answer {
+    let now_ms = state.now_ms;
+    match state.database.publish(block, owner, now_ms) {
+        Ok(false) => {
+            if state.database.prepared[&block].tenure == owner.id {
+                state.watch.overtaken(&owner.lane, block);
+            }
+            Answer::Listed(false)
+        }
+        Ok(true) => {
+            state.tell(|state| format!("ledger: {}", super::check::name(&state.database.prepared[&block])));
+            Answer::Listed(true)
+        }
+        Err(cause) => Answer::Refused(cause),
+    }
+}
+
+/// A statement of several rows is cut short, as on a cluster, where rows go to several servers.
+fn publish_some(state: &mut State, request: &Request) {
+    let Request::PublishAll(rows) = request else { return };
+    if state.database.refusal(rows).is_none() {
+        for (block, owner) in &rows[..rows.len() / 2] {
+            publish(state, *block, owner);
+        }
     }
 }

@@ -102,12 +102,24 @@ impl Database {
     /// Copies the prepared row; fails where there is none. `false`: the lane has a later owner.
     pub fn publish(&mut self, block: BlockId, owner: &Tenure, now_ms: u64) -> Result<bool, String> {
         let row = self.prepared.get(&block).ok_or("it is not prepared, or was given up")?.clone();
-        if self.claims.get(&row.lane).is_some_and(|claim| *claim > (owner.token, owner.id)) {
+        if self.has_later_claim(&row.lane, owner) {
             return Ok(false);
         }
         self.version += 1;
         self.ledger.push(Listed { row, published_at_ms: now_ms });
         Ok(true)
+    }
+
+    /// Why none of several rows is listed.
+    pub fn refusal(&self, rows: &[(BlockId, Tenure)]) -> Option<String> {
+        rows.iter().find_map(|(block, owner)| match self.prepared.get(block) {
+            None => Some(format!("{block} is not prepared, or was given up")),
+            Some(row) => self.has_later_claim(&row.lane, owner).then(|| "a lane has a later owner".into()),
+        })
+    }
+
+    fn has_later_claim(&self, lane: &Lane, owner: &Tenure) -> bool {
+        self.claims.get(lane).is_some_and(|claim| *claim > (owner.token, owner.id))
     }
 
     pub fn history(&self, lane: &Lane) -> History {

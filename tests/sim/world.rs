@@ -162,6 +162,7 @@ pub enum Request {
     InsertRoll { row: Box<LedgerRow>, covered: Vec<LedgerRow> },
     Claim(Tenure),
     Publish { block: BlockId, owner: Tenure },
+    PublishAll(Vec<(BlockId, Tenure)>),
     History(Lane),
     Prepared(BlockId),
     FirstPartitions { lane: Lane, partitions: i32 },

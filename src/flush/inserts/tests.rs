@@ -1,4 +1,6 @@
 use std::future::pending;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use super::*;
 use crate::aggregate::BlockId;
@@ -13,7 +15,9 @@ use crate::store::Uncounted;
 struct Blocks {
     /// The blocks of each insert, in the order of the calls.
     inserts: Mutex<Vec<Vec<u128>>>,
-    /// Inserts that hold one of these fail.
+    /// The same for ledger rows.
+    published: Mutex<Vec<Vec<u128>>>,
+    /// Inserts, and statements of ledger rows, that hold one of these fail.
     refused: Vec<u128>,
     /// Inserts that hold one of these never end.
     stuck: Vec<u128>,
@@ -45,6 +49,13 @@ impl Stores for Blocks {
 
     async fn publish(&self, _: &LedgerRow, _: &Tenure) -> Result<bool, &'static str> {
         Err(NOT_ASKED_FOR)
+    }
+
+    async fn publish_all(&self, rows: &[(LedgerRow, Tenure)]) -> Result<(), &'static str> {
+        let ids: Vec<u128> = rows.iter().map(|(row, _)| row.block.0).collect();
+        self.published.lock().unwrap().push(ids.clone());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if ids.iter().any(|id| self.refused.contains(id)) { Err("refused") } else { Ok(()) }
     }
 
     async fn history(&self, _: &Lane) -> Result<History, &'static str> {
@@ -152,4 +163,20 @@ async fn a_lane_that_is_given_up_while_it_waits_is_left_out() {
         assert_eq!(task.await.unwrap(), Ok(()));
     }
     assert_eq!(calls(&inserts), [vec![2, 3]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ledger_rows_are_written_together_and_one_that_is_refused_fails_all() {
+    let inserts = inserts(&[13], &[]);
+    let publish = |block: u128| {
+        let (inserts, row) = (Arc::clone(&inserts), row(block));
+        let owner = Tenure { lane: row.lane.clone(), token: 1, id: 1 };
+        tokio::spawn(async move { inserts.publish_together(row, owner).await })
+    };
+    for (blocks, is_written) in [([1, 2, 3], true), ([11, 12, 13], false)] {
+        for task in blocks.map(&publish) {
+            assert_eq!(task.await.unwrap(), is_written);
+        }
+    }
+    assert_eq!(*inserts.store().published.lock().unwrap(), [[1, 2, 3], [11, 12, 13]]);
 }

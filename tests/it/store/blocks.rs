@@ -296,6 +296,49 @@ async fn a_lane_that_was_claimed_takes_no_row_of_an_earlier_owner() {
     assert!(store.publish_as(&unknown, later).await.is_err(), "nothing is prepared under that id");
 }
 
+/// Of two lanes, in one statement: both or, where one is refused, none.
+#[tokio::test]
+async fn ledger_rows_of_several_lanes_are_written_together_or_not_at_all() {
+    let (store, settings) = servers::new_store("together").await;
+    let client = user(&settings);
+    let mut prepared = Vec::new();
+    for partition in 0..2 {
+        let mut writer = Writer::new(&store, "topic", partition);
+        let counts = [calls("acme", 7)];
+        let row = writer.row(10, &counts);
+        store.insert_block(&row, &counts, &[]).await.unwrap();
+        store.claim(&row.lane, claim_of(&row)).await.unwrap();
+        prepared.push(row);
+    }
+    let [first, second] = &prepared[..] else { unreachable!("two lanes") };
+    let both = [(first, claim_of(first)), (second, claim_of(second))];
+
+    let unknown = LedgerRow { block: BlockId(1), ..second.clone() };
+    let with_unknown = [both[0], (&unknown, claim_of(&unknown))];
+    let error = store.publish_all(&with_unknown).await.unwrap_err().to_string();
+    assert!(error.contains("not prepared"), "{error}");
+    assert!(store.publish_all(&with_unknown[1..]).await.is_err(), "nothing at all is prepared");
+    assert_eq!(total(&client).await, 0);
+
+    let later = Claim { token: second.token + 1, tenure: 7 };
+    store.claim(&second.lane, later).await.unwrap();
+    let error = store.publish_all(&both).await.unwrap_err().to_string();
+    assert!(error.contains("later owner"), "{error}");
+    assert_eq!(total(&client).await, 0);
+
+    for _ in 0..2 {
+        store.publish_all(&[both[0], (second, later)]).await.unwrap();
+        assert_eq!(total(&client).await, 14);
+    }
+    for row in &prepared {
+        assert_eq!(store.history(&row.lane).await.unwrap().rows, std::slice::from_ref(row));
+    }
+}
+
+fn claim_of(row: &LedgerRow) -> Claim {
+    Claim { token: row.token, tenure: row.tenure }
+}
+
 #[tokio::test]
 async fn views_use_a_roll_only_from_a_second_on() {
     let (store, settings) = servers::new_store("flip").await;
