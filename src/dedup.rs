@@ -23,5 +23,5 @@ mod sync {
 
 pub use budget::{Budget, CacheFull};
 pub use cache::{Cache, CacheSettings, Expected};
-pub use journal::{Frame, Journal};
+pub use journal::{Frame, Journal, StoredFrame};
 pub use window::{Held, MAX_WIDTH, Moves, Occurrence, Verdict, Window};

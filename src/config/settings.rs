@@ -1,5 +1,7 @@
 //! What each room is given: its own settings of plain types, secrets fetched.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{Config, ConfigError, Payments, Place, Problem, Secret, Start, Topic};
 use crate::dedup::CacheSettings;
 use crate::event::Rules;
@@ -79,8 +81,12 @@ impl Config {
         })
     }
 
+    /// What others may know of a lane is of use only where they count into the same ledger.
     pub fn cache_settings(&self) -> CacheSettings {
-        CacheSettings { dir: self.cache.dir.clone(), memory: self.memory / 2, budget: self.cache.budget }
+        let (clickhouse, kafka) = (&self.clickhouse, &self.kafka);
+        let ledger = [&*clickhouse.url, "\0", &clickhouse.database, "\0", &kafka.group].concat();
+        let dir = self.cache.dir.join(format!("{:016x}", xxh3_64(ledger.as_bytes())));
+        CacheSettings { dir, memory: self.memory / 2, budget: self.cache.budget }
     }
 
     pub fn store_settings(&self) -> Result<store::Settings, ConfigError> {

@@ -1,10 +1,13 @@
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::budget::Budget;
+use crate::clock::instant;
 
 /// Where windows live: in memory within a budget, beyond it in the cache's folder.
 #[derive(Clone, Debug)]
@@ -21,6 +24,9 @@ struct Inner {
     windows: AtomicU64,
     /// How many are about to.
     expected: AtomicU64,
+    /// Folders of journals that are open.
+    in_use: Mutex<HashSet<PathBuf>>,
+    opened: Instant,
     /// Held while the process lives, so that no other uses the folder.
     _lock: File,
 }
@@ -36,6 +42,10 @@ pub struct CacheSettings {
 
 /// Processes of one machine that may share a cache folder.
 const MOST_PROCESSES: u32 = 256;
+/// A file that a process holds locked in its folder.
+const LOCK: &str = "lock";
+/// Longer than a lane is on its way from one process to another.
+const UNUSED_FOR: Duration = Duration::from_secs(3_600);
 
 impl Cache {
     /// Takes a folder within `settings.dir` that no other process uses.
@@ -43,13 +53,14 @@ impl Cache {
         for number in 0..MOST_PROCESSES {
             let dir = settings.dir.join(number.to_string());
             fs::create_dir_all(&dir)?;
-            let lock = File::create(dir.join("lock"))?;
+            let lock = File::create(dir.join(LOCK))?;
             match lock.try_lock() {
                 Ok(()) => {
                     let memory = Budget::new(settings.memory);
                     let disk = Budget::new(settings.budget);
                     let (windows, expected) = (AtomicU64::new(0), AtomicU64::new(0));
-                    let inner = Inner { dir, memory, disk, windows, expected, _lock: lock };
+                    let (in_use, opened) = (Mutex::default(), instant());
+                    let inner = Inner { dir, memory, disk, windows, expected, in_use, opened, _lock: lock };
                     return Ok(Self { inner: Arc::new(inner) });
                 }
                 Err(TryLockError::WouldBlock) => {}
@@ -63,15 +74,57 @@ impl Cache {
         &self.inner.dir
     }
 
-    /// The folders of other processes within the same one, of such that have ended, too.
-    pub(super) fn other_dirs(&self) -> io::Result<Vec<PathBuf>> {
-        let Some(shared) = self.inner.dir.parent() else { return Ok(Vec::new()) };
-        let mut others: Vec<_> = fs::read_dir(shared)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.is_dir() && *path != self.inner.dir)
-            .collect();
-        others.sort();
-        Ok(others)
+    /// The folders of other processes within the same one, of such that have ended, too; none where they
+    /// can't be listed, which costs time alone.
+    pub(super) fn other_dirs(&self) -> Vec<PathBuf> {
+        let is_other = |path: &PathBuf| *path != self.inner.dir;
+        let shared = self.inner.dir.parent().unwrap_or(&self.inner.dir);
+        let others = folders(shared).map(|folders| folders.into_iter().filter(is_other).collect());
+        others.unwrap_or_else(|error| {
+            tracing::warn!("list {}: {error}; no window is found at other processes", shared.display());
+            Vec::new()
+        })
+    }
+
+    /// Keeps a journal's folder from being swept away as long as the answer lives.
+    pub(super) fn use_dir(&self, dir: &Path) -> InUse {
+        self.in_use().insert(dir.to_owned());
+        InUse { cache: self.clone(), dir: dir.to_owned() }
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.inner.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes journals that were not written to for an hour, which this process has seen the whole of,
+    /// and that nobody holds: of lanes that went elsewhere, whose owner has its own, and of processes
+    /// that did not come back.
+    pub fn sweep(&self) -> io::Result<()> {
+        if self.inner.opened.elapsed() > UNUSED_FOR { self.sweep_unused_for(UNUSED_FOR) } else { Ok(()) }
+    }
+
+    fn sweep_unused_for(&self, unused_for: Duration) -> io::Result<()> {
+        self.sweep_dir(&self.inner.dir, unused_for)?;
+        for other in self.other_dirs() {
+            // Whoever ends while it is looked at has its journals looked at the next time.
+            let Ok(lock) = File::options().write(true).open(other.join(LOCK)) else { continue };
+            if lock.try_lock().is_ok() {
+                self.sweep_dir(&other, unused_for)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_dir(&self, dir: &Path, unused_for: Duration) -> io::Result<()> {
+        // Nobody opens one in the middle of it.
+        let in_use = self.in_use();
+        for journal in folders(dir)?.into_iter().filter(|journal| !in_use.contains(journal)) {
+            if is_unused_for(&journal, unused_for)? {
+                fs::remove_dir_all(&journal)?;
+                tracing::info!(journal = %journal.display(), "removed a journal that nobody uses");
+            }
+        }
+        Ok(())
     }
 
     pub fn memory(&self) -> &Budget {
@@ -142,6 +195,36 @@ const RESERVED_PART: u64 = 16;
 /// Windows that hold more than their share leave this part to the others.
 const LENT_PART: u64 = 8;
 
+/// The folders within one, in the order of their names.
+fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+    folders.sort();
+    Ok(folders)
+}
+
+/// Whether nothing in the folder was written to for so long.
+fn is_unused_for(dir: &Path, least: Duration) -> io::Result<bool> {
+    let mut latest = fs::metadata(dir)?.modified()?;
+    for entry in fs::read_dir(dir)? {
+        latest = latest.max(entry?.metadata()?.modified()?);
+    }
+    // A time that is still to come is none that passed.
+    Ok(latest.elapsed().is_ok_and(|unused| unused >= least))
+}
+
+/// A journal's folder that is held.
+pub(super) struct InUse {
+    cache: Cache,
+    dir: PathBuf,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.cache.in_use().remove(&self.dir);
+    }
+}
+
 /// A window's place among those that share the memory.
 pub(super) struct Member {
     pub cache: Cache,
@@ -177,5 +260,50 @@ impl Expected {
 impl Drop for Expected {
     fn drop(&mut self) {
         self.cache.inner.expected.fetch_sub(*self.left.get_mut(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dedup::{Frame, Journal};
+    use crate::event::{Lane, RulesHash};
+
+    fn journal(cache: &Cache, partition: i32) -> Journal {
+        let lane = Lane { topic: "t".into(), topic_id: "id".into(), partition };
+        let mut journal = Journal::open(cache, &lane).unwrap();
+        journal.append(&Frame { first: 0, next: 1, rules: RulesHash(0), occurrences: vec![] }, 0).unwrap();
+        journal
+    }
+
+    fn names(cache: &Cache) -> Vec<String> {
+        let folders = folders(cache.dir()).unwrap();
+        folders.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn journals_that_nobody_uses_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            Cache::open(&CacheSettings { dir: dir.path().to_owned(), memory: 0, budget: 1 << 20 }).unwrap()
+        };
+        let (own, living, ended) = (open(), open(), open());
+        let held = journal(&own, 0);
+        for cache in [&own, &living, &ended] {
+            drop(journal(cache, 1));
+        }
+        let ended_dir = ended.dir().to_owned();
+        drop(ended);
+
+        own.sweep().unwrap();
+        own.sweep_unused_for(Duration::from_secs(60)).unwrap();
+        assert_eq!((names(&own).len(), folders(&ended_dir).unwrap().len()), (2, 1), "all were just written");
+        own.sweep_unused_for(Duration::ZERO).unwrap();
+        assert_eq!(names(&own), ["t-0-id"], "it is held");
+        assert_eq!(names(&living), ["t-1-id"], "its process lives");
+        assert!(folders(&ended_dir).unwrap().is_empty());
+        drop(held);
+        own.sweep_unused_for(Duration::ZERO).unwrap();
+        assert!(names(&own).is_empty());
     }
 }

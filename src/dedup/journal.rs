@@ -1,25 +1,26 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::budget::Share;
-use super::cache::Cache;
-use super::window::Occurrence;
-use crate::event::{EventKey, Lane, RulesHash};
+use super::cache::{Cache, InUse};
+use crate::event::Lane;
+
+mod frame;
 
 #[cfg(test)]
 mod tests;
+
+use frame::FrameReader;
+pub use frame::{Frame, StoredFrame};
 
 /// The keys of a lane's published blocks, on local disk, so that a restart reads them instead of the
 /// log. It is a cache: what is missing, damaged or in doubt is read from the log again.
 ///
 /// A journal is a folder of segments; a segment is a run of frames, one a block. A frame is a
-/// bincode header of fixed meaning ([`Header`]), its length before it and its checksum behind, then
-/// the entries: 24 bytes each, little-endian.
+/// bincode header of fixed meaning, its length before it and its checksum behind, then the entries:
+/// 24 bytes each, little-endian.
 ///
 /// Where processes share a cache folder, a lane that goes from one to another finds its window in the
 /// journal that its last owner kept.
@@ -31,6 +32,8 @@ pub struct Journal {
     current: Option<Segment>,
     /// Bytes after which a new segment begins.
     segment_bytes: u64,
+    /// So long the cache does not sweep it away.
+    _in_use: InUse,
     /// Of the cache's disk, for all segments. Where that is used up the journal goes: a window needs
     /// its room to count, the journal only saves time.
     share: Share,
@@ -41,43 +44,18 @@ struct Segment {
     bytes: u64,
 }
 
-/// One block's keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// The offsets [first, next).
-    pub first: i64,
-    pub next: i64,
-    /// The rules under which the keys were made.
-    pub rules: RulesHash,
-    /// In the order of the log.
-    pub occurrences: Vec<Occurrence>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Header {
-    version: u16,
-    first: i64,
-    next: i64,
-    rules: u128,
-    entries: u64,
-    /// xxh3-64 of the entries.
-    checksum: u64,
-}
-
-const VERSION: u16 = 1;
-const ENTRY_BYTES: usize = 24;
 const SEGMENT_BYTES: u64 = 32 << 20;
-/// A header is far smaller; a greater length is damage.
-const MAX_HEADER_BYTES: u32 = 256;
 
 impl Journal {
     pub fn open(cache: &Cache, lane: &Lane) -> io::Result<Self> {
         let name = format!("{}-{}-{}", lane.topic, lane.partition, lane.topic_id);
         let dir = cache.dir().join(&name);
+        let in_use = cache.use_dir(&dir);
         fs::create_dir_all(&dir)?;
-        let others = cache.other_dirs()?.into_iter().map(|other| other.join(&name)).collect();
+        let others = cache.other_dirs().into_iter().map(|other| other.join(&name)).collect();
         let share = cache.disk().take(0).ok_or_else(used_up)?;
-        let mut journal = Self { dir, others, current: None, segment_bytes: SEGMENT_BYTES, share };
+        let mut journal =
+            Self { dir, others, current: None, segment_bytes: SEGMENT_BYTES, _in_use: in_use, share };
         let bytes = journal.stored_bytes()?;
         if !journal.share.resize(bytes) {
             journal.clear()?;
@@ -87,17 +65,20 @@ impl Journal {
 
     /// Appends a published block's keys and forgets segments that end at or before `needed_from`.
     pub fn append(&mut self, frame: &Frame, needed_from: i64) -> io::Result<()> {
-        let bytes = encode(frame);
+        self.write(frame.first, &frame.encode(), needed_from)
+    }
+
+    fn write(&mut self, first: i64, bytes: &[u8], needed_from: i64) -> io::Result<()> {
         if !self.share.resize(self.share.bytes() + bytes.len() as u64) {
             self.clear()?;
             return Err(used_up());
         }
         if self.current.as_ref().is_none_or(|segment| segment.bytes >= self.segment_bytes) {
-            self.start_segment(frame.first)?;
+            self.start_segment(first)?;
             self.forget(needed_from, bytes.len() as u64)?;
         }
         let segment = self.current.as_mut().expect("started above");
-        segment.file.write_all(&bytes)?;
+        segment.file.write_all(bytes)?;
         segment.bytes += bytes.len() as u64;
         Ok(())
     }
@@ -113,8 +94,8 @@ impl Journal {
         &mut self,
         from: i64,
         end: i64,
-        mut is_valid: impl FnMut(&Frame) -> bool,
-        mut visit: impl FnMut(Frame) -> ControlFlow<()>,
+        mut is_valid: impl FnMut(&StoredFrame) -> bool,
+        mut visit: impl FnMut(&StoredFrame) -> ControlFlow<()>,
     ) -> io::Result<i64> {
         let mut replay = Replay {
             from,
@@ -136,13 +117,13 @@ impl Journal {
         self.current = None;
         let segments = segments(&self.dir)?;
         for (index, path) in segments.iter().enumerate() {
-            let mut reader = open_segment(path)?;
+            let mut reader = FrameReader::open(path)?;
             let mut kept_bytes = 0u64;
-            while let Some((frame, length)) = read_frame(&mut reader, path) {
+            while let Some(frame) = reader.next() {
                 if !replay.follows(&frame) {
                     return cut(path, kept_bytes, &segments[index + 1..]);
                 }
-                kept_bytes += length;
+                kept_bytes += frame.bytes().len() as u64;
                 if frame.next <= replay.from {
                     continue;
                 }
@@ -150,7 +131,7 @@ impl Journal {
                     // Of no use before its own start.
                     return cut(path, 0, &segments[index + 1..]);
                 }
-                replay.take(frame);
+                replay.take(&frame);
                 if replay.is_broken_off {
                     return Ok(());
                 }
@@ -185,16 +166,13 @@ impl Journal {
         let is_begun = |path: &PathBuf| first_offset(path).is_some_and(|first| first <= replay.reached());
         let first = segments.partition_point(is_begun).saturating_sub(1);
         for path in &segments[first..] {
-            let Ok(mut reader) = open_segment(path) else { return Ok(()) };
-            while let Some((frame, _)) = read_frame(&mut reader, path) {
-                if frame.next <= replay.reached() {
-                    continue;
-                }
+            let Ok(mut reader) = FrameReader::open(path) else { return Ok(()) };
+            while let Some(frame) = reader.next_behind(replay.reached()) {
                 if !replay.follows(&frame) || replay.begins_late(&frame) {
                     return Ok(());
                 }
                 self.keep(&frame, replay)?;
-                replay.take(frame);
+                replay.take(&frame);
                 if replay.is_over() {
                     return Ok(());
                 }
@@ -204,15 +182,20 @@ impl Journal {
     }
 
     /// Where it has no room it begins anew behind all this: the window knows it nevertheless.
-    fn keep(&mut self, frame: &Frame, replay: &mut Replay<'_>) -> io::Result<()> {
+    fn keep(&mut self, frame: &StoredFrame, replay: &mut Replay<'_>) -> io::Result<()> {
         if replay.is_kept
-            && let Err(error) = self.append(frame, replay.from)
+            && let Err(error) = self.write(frame.first, frame.bytes(), replay.from)
         {
             tracing::warn!(journal = %self.dir.display(), "copy another process's journal: {error}");
             replay.is_kept = false;
             self.clear()?;
         }
         Ok(())
+    }
+
+    /// Of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.share.bytes()
     }
 
     /// Throws everything away, e.g. because a lane's window starts anew.
@@ -262,8 +245,8 @@ struct Replay<'a> {
     is_kept: bool,
     /// Whoever visits wants no more.
     is_broken_off: bool,
-    is_valid: &'a mut dyn FnMut(&Frame) -> bool,
-    visit: &'a mut dyn FnMut(Frame) -> ControlFlow<()>,
+    is_valid: &'a mut dyn FnMut(&StoredFrame) -> bool,
+    visit: &'a mut dyn FnMut(&StoredFrame) -> ControlFlow<()>,
 }
 
 impl Replay<'_> {
@@ -275,24 +258,20 @@ impl Replay<'_> {
         self.is_broken_off || self.reached() >= self.end
     }
 
-    fn follows(&mut self, frame: &Frame) -> bool {
+    fn follows(&mut self, frame: &StoredFrame) -> bool {
         let is_next = self.reached.is_none_or(|reached| frame.first == reached);
         is_next && frame.next <= self.end && (self.is_valid)(frame)
     }
 
     /// Whether what is asked for began before what would be the first frame.
-    fn begins_late(&self, frame: &Frame) -> bool {
+    fn begins_late(&self, frame: &StoredFrame) -> bool {
         self.reached.is_none() && frame.first > self.from
     }
 
-    fn take(&mut self, frame: Frame) {
+    fn take(&mut self, frame: &StoredFrame) {
         self.reached = Some(frame.next);
         self.is_broken_off = (self.visit)(frame).is_break();
     }
-}
-
-fn open_segment(path: &Path) -> io::Result<BufReader<File>> {
-    Ok(BufReader::with_capacity(1 << 20, File::open(path)?))
 }
 
 fn cut(path: &Path, bytes: u64, later: &[PathBuf]) -> io::Result<()> {
@@ -320,69 +299,4 @@ fn used_up() -> io::Error {
 
 fn first_offset(path: &Path) -> Option<i64> {
     path.file_name()?.to_str()?.strip_suffix(".journal")?.parse().ok()
-}
-
-fn encode(frame: &Frame) -> Vec<u8> {
-    let mut entries = Vec::with_capacity(frame.occurrences.len() * ENTRY_BYTES);
-    for at in &frame.occurrences {
-        let ahead = u32::try_from(at.offset - frame.first).expect("a block is shorter than 2^32 offsets");
-        entries.extend_from_slice(&at.key.0.to_le_bytes());
-        entries.extend_from_slice(&ahead.to_le_bytes());
-        entries.extend_from_slice(&at.content.to_le_bytes());
-    }
-    let header = Header {
-        version: VERSION,
-        first: frame.first,
-        next: frame.next,
-        rules: frame.rules.0,
-        entries: frame.occurrences.len() as u64,
-        checksum: xxh3_64(&entries),
-    };
-    let header = bincode::serde::encode_to_vec(&header, bincode::config::standard()).expect("plain numbers");
-    let mut bytes = Vec::with_capacity(entries.len() + header.len() + 12);
-    bytes.extend_from_slice(&u32::try_from(header.len()).expect("a small header").to_le_bytes());
-    bytes.extend_from_slice(&header);
-    bytes.extend_from_slice(&xxh3_64(&header).to_le_bytes());
-    bytes.extend_from_slice(&entries);
-    bytes
-}
-
-/// The next frame and its length in bytes; `None` at the end or where it is torn or damaged.
-fn read_frame(reader: &mut impl Read, path: &Path) -> Option<(Frame, u64)> {
-    let header_length = u32::from_le_bytes(read_array(reader)?);
-    if header_length > MAX_HEADER_BYTES {
-        return None;
-    }
-    let mut header = vec![0; header_length as usize];
-    reader.read_exact(&mut header).ok()?;
-    if xxh3_64(&header) != u64::from_le_bytes(read_array(reader)?) {
-        return None;
-    }
-    let (header, _): (Header, usize) =
-        bincode::serde::decode_from_slice(&header, bincode::config::standard()).ok()?;
-    if header.version != VERSION {
-        tracing::warn!(segment = %path.display(), "journal is of version {}, not {VERSION}", header.version);
-        return None;
-    }
-    let length = usize::try_from(header.entries).ok()?.checked_mul(ENTRY_BYTES)?;
-    let mut entries = Vec::new();
-    reader.take(length as u64).read_to_end(&mut entries).ok()?;
-    if entries.len() != length || xxh3_64(&entries) != header.checksum {
-        return None;
-    }
-    let occurrences = entries
-        .chunks_exact(ENTRY_BYTES)
-        .map(|entry| Occurrence {
-            key: EventKey(u128::from_le_bytes(entry[..16].try_into().expect("16 bytes"))),
-            offset: header.first + i64::from(u32::from_le_bytes(entry[16..20].try_into().expect("4 bytes"))),
-            content: u32::from_le_bytes(entry[20..].try_into().expect("4 bytes")),
-        })
-        .collect();
-    let frame = Frame { first: header.first, next: header.next, rules: RulesHash(header.rules), occurrences };
-    Some((frame, (12 + header_length as usize + length) as u64))
-}
-
-fn read_array<const N: usize>(reader: &mut impl Read) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    reader.read_exact(&mut bytes).ok().map(|()| bytes)
 }

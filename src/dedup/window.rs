@@ -107,10 +107,14 @@ impl Window {
     /// One of the windows that are expected: until [`Self::end_filling`] it holds no more memory than
     /// its share, so that there is room for the others.
     pub fn begin(width: u64, base: i64, expected: &Expected) -> Result<Self, CacheFull> {
-        let mut window = Self::new(width, base, expected.cache())?;
+        let window = Self::begin_again(width, base, expected)?;
         expected.arrive();
-        window.is_filling = true;
         Ok(window)
+    }
+
+    /// The same in the place of one that was begun and is gone.
+    pub fn begin_again(width: u64, base: i64, expected: &Expected) -> Result<Self, CacheFull> {
+        Ok(Self { is_filling: true, ..Self::new(width, base, expected.cache())? })
     }
 
     /// Everything that was counted before is in it.

@@ -55,7 +55,7 @@ impl FinishedBlock {
         }
     }
 
-    pub(super) fn ledger_row(
+    pub(crate) fn ledger_row(
         &self,
         tenure: &Tenure,
         group: &str,

@@ -5,7 +5,7 @@ use super::counter::Start as CounterStart;
 use super::rebuild::{Rebuild, known_rules};
 use super::{IngestError, LaneCounter};
 use crate::aggregate::{BlockKind, LedgerRow};
-use crate::dedup::{Expected, Journal, Window};
+use crate::dedup::{CacheFull, Expected, Journal, StoredFrame, Window};
 use crate::event::{Lane, Rules, RulesHash};
 use crate::flush::{FinishedBlock, Stores, TakeOver, TakeOverError, take_over};
 use crate::source::{Committed, Start};
@@ -138,12 +138,20 @@ impl<S: Stores> Beginner<'_, S> {
         let mut window = Window::begin(self.rules.dedup_window, needed_from, self.expected)?;
         let mut reached = needed_from;
         if let Some(open) = journal {
-            match replay(open, &mut window, &taken.rows, needed_from, covered_end)? {
+            match replay(open, &mut window, &taken.rows, needed_from, covered_end) {
                 Ok(offset) => reached = offset,
+                // The window goes before the journal, which takes room from it.
+                Err(ReplayError::Full(full)) if open.bytes() == 0 => return Err(full.into()),
                 Err(error) => {
                     tracing::warn!(lane = %state.lane, "read journal: {error}; the window is read from the log");
-                    window = Window::begin(self.rules.dedup_window, needed_from, self.expected)?;
+                    if matches!(error, ReplayError::Full(_))
+                        && let Err(error) = open.clear()
+                    {
+                        tracing::warn!(lane = %state.lane, "remove journal: {error}");
+                    }
                     *journal = None;
+                    drop(window);
+                    window = Window::begin_again(self.rules.dedup_window, needed_from, self.expected)?;
                 }
             }
         }
@@ -188,6 +196,14 @@ impl<S: Stores> Beginner<'_, S> {
     }
 }
 
+#[derive(Debug, thiserror::Error)]
+enum ReplayError {
+    #[error("{0}")]
+    Full(CacheFull),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
 /// Fills the window from the journal; answers with the offset that it knows everything below.
 fn replay(
     journal: &mut Journal,
@@ -195,20 +211,34 @@ fn replay(
     rows: &[LedgerRow],
     from: i64,
     end: i64,
-) -> Result<io::Result<i64>, IngestError> {
+) -> Result<i64, ReplayError> {
     let mut full = None;
+    let mut together = Vec::with_capacity(REPLAYED_TOGETHER);
+    let mut remember = |frame: &StoredFrame| {
+        let mut needed = frame.occurrences().skip_while(|at| at.offset < from);
+        loop {
+            together.clear();
+            together.extend(needed.by_ref().take(REPLAYED_TOGETHER));
+            if together.is_empty() {
+                return Ok(());
+            }
+            window.remember(&together)?;
+        }
+    };
     let reached = journal.replay(
         from,
         end,
         |frame| is_covered_by(rows, frame.first, frame.next, frame.rules),
         |frame| {
-            let older = frame.occurrences.partition_point(|at| at.offset < from);
-            full = window.remember(&frame.occurrences[older..]).err();
+            full = remember(frame).err();
             if full.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         },
     );
-    full.map_or(Ok(reached), |full| Err(full.into()))
+    full.map_or(Ok(reached?), |full| Err(ReplayError::Full(full)))
 }
+
+/// Keys of a frame that are unpacked at once.
+const REPLAYED_TOGETHER: usize = 1_024;
 
 /// What is published before anything that is counted, where the ledger ends at `end`.
 fn first_blocks(state: &LaneState, taken: &TakeOver, end: i64, rules: RulesHash) -> Vec<FinishedBlock> {
@@ -250,10 +280,12 @@ fn last_record(taken: &TakeOver) -> Option<(i64, i32)> {
     None
 }
 
-/// Whether the rows that count over [first, next) were all made under `rules` as the log went by: a
-/// recount found the log, or its rules, to be others.
+/// Whether the row that counts over [first, next), alone, was made under `rules` as the log went by: a
+/// recount found the log, or its rules, to be others. A block is a row, or part of one that it was
+/// rolled up into: what begins or ends elsewhere is no block of this ledger.
 fn is_covered_by(rows: &[LedgerRow], first: i64, next: i64, rules: RulesHash) -> bool {
-    rows.iter()
-        .filter(|row| row.first_offset < next && first < row.next_offset)
-        .all(|row| row.rules == rules && row.loss.is_empty() && row.kind != BlockKind::Recount)
+    let is_counted_so =
+        |row: &LedgerRow| row.rules == rules && row.loss.is_empty() && row.kind != BlockKind::Recount;
+    let covers = |row: &LedgerRow| row.first_offset <= first && next <= row.next_offset;
+    first == next || rows.iter().any(|row| covers(row) && is_counted_so(row))
 }

@@ -62,8 +62,8 @@ pub struct Load {
 /// What a thread heeds before any load.
 enum Word {
     Open(usize, Box<Slot>),
-    /// Gives lanes up, then answers.
-    Release(Vec<usize>, SyncSender<()>),
+    /// Publishes what these lanes have counted, at most until then, and gives them up; then answers.
+    Release(Vec<usize>, Instant, SyncSender<()>),
     /// Gives memory back that other lanes need, all that there is, then answers.
     MakeRoom(SyncSender<()>),
     /// Publishes what is counted, at most until then, and counts nothing more; then answers.
@@ -167,10 +167,11 @@ impl CountingThread {
         true
     }
 
-    /// Gives lanes up; they are gone when the answer has come.
-    pub fn release(&mut self, slots: Vec<usize>) -> Answer {
+    /// Gives lanes up, what they have counted published as far as that is done by `deadline`; they are
+    /// gone when the answer has come.
+    pub fn release(&mut self, slots: Vec<usize>, deadline: Instant) -> Answer {
         self.lanes = self.lanes.saturating_sub(slots.len());
-        self.ask(|answer| Word::Release(slots, answer))
+        self.ask(|answer| Word::Release(slots, deadline, answer))
     }
 
     pub fn make_room(&self) -> Answer {
@@ -307,7 +308,8 @@ impl Worker {
                 self.by_partition.insert((lane.topic.to_string(), lane.partition), number);
                 self.slots.insert(number, *slot);
             }
-            Word::Release(slots, answer) => {
+            Word::Release(slots, deadline, answer) => {
+                self.publish(&slots, deadline);
                 slots.into_iter().for_each(|slot| self.release(slot));
                 let _ = answer.send(());
             }
@@ -422,29 +424,45 @@ impl Worker {
         }
     }
 
-    /// Waits until every lane has published all that it counted, but for those whose tenure is over.
+    /// Publishes what every lane has counted, and counts nothing more.
     fn drain(&mut self, deadline: Instant) {
         self.is_over = true;
+        let all: Vec<_> = self.slots.keys().copied().collect();
+        if !self.publish(&all, deadline) {
+            tracing::warn!(
+                "not everything was published in time; the rest is counted again by the next owner"
+            );
+        }
+    }
+
+    /// Waits until these lanes have published all that they counted, but for those whose tenure is over;
+    /// whether they have by `deadline`.
+    fn publish(&mut self, slots: &[usize], deadline: Instant) -> bool {
         while instant() < deadline {
             while let Ok(event) = self.events.try_recv() {
                 if let Err((slot, error)) = self.hear(event) {
-                    tracing::warn!("{error}; what is not published is counted again by the next owner");
-                    self.slots.remove(&slot);
+                    if slots.contains(&slot) {
+                        tracing::warn!("{error}; what is not published is counted again by the next owner");
+                        self.slots.remove(&slot);
+                    } else {
+                        self.fail((slot, error));
+                    }
                 }
             }
             let mut is_done = true;
-            for slot in self.slots.values_mut() {
+            for slot in slots {
+                let Some(slot) = self.slots.get_mut(slot) else { continue };
                 if slot.publishing.is_none() && slot.counter.has_news() {
                     slot.close();
                 }
                 is_done &= slot.publishing.is_none();
             }
             if is_done {
-                return;
+                return true;
             }
             thread::sleep(Duration::from_millis(2));
         }
-        tracing::warn!("not everything was published in time; the rest is counted again by the next owner");
+        false
     }
 }
 

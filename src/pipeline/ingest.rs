@@ -111,7 +111,7 @@ pub async fn ingest(
         cause: error.to_string(),
     })?;
     tell_memory(&settings);
-    let garbage = tokio::spawn(vital_task(collect_garbage(store.clone(), shutdown.clone())));
+    let garbage = tokio::spawn(vital_task(collect_garbage(store.clone(), cache.clone(), shutdown.clone())));
     let session = Session {
         beat: Beat::new(settings.flush_interval, crate::clock::instant()),
         settings: Arc::new(settings),
@@ -211,10 +211,13 @@ fn keep_running(session: &Session) -> Result<(), IngestError> {
     }
 }
 
-async fn collect_garbage(store: Store, shutdown: CancellationToken) {
+async fn collect_garbage(store: Store, cache: Cache, shutdown: CancellationToken) {
     while shutdown.run_until_cancelled(tokio::time::sleep(GARBAGE_INTERVAL)).await.is_some() {
         if let Err(error) = store.collect_garbage().await {
             tracing::warn!("{error}; rows that nobody counts stay a while longer");
+        }
+        if let Err(error) = cache.sweep() {
+            tracing::warn!("remove journals that nobody uses: {error}");
         }
     }
 }

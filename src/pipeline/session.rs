@@ -94,6 +94,8 @@ const POLL_RECORDS: usize = 2_000;
 const POLL_BYTES: usize = 2 << 20;
 /// After so long without room the client stops fetching, so that the group keeps the member.
 const BLOCKED_BEFORE_PAUSE: Duration = Duration::from_secs(5);
+/// The group waits for whoever gives a lane up.
+const GIVEN_UP_WITHIN: Duration = Duration::from_millis(500);
 /// Lanes that are taken over at the same time, by all threads together.
 const BEGUN_AT_ONCE: usize = 16;
 
@@ -337,33 +339,52 @@ impl Running<'_> {
             expected: &expected,
             clock: &self.session.clock,
         };
-        let (runtime, shutdown) = (&self.session.runtime, &self.session.shutdown);
-        let (first_slot, number) = (self.opened, self.threads.len());
-        let together = lanes.len().div_ceil(number).max(1);
-        let begin_all = |(chunk, lanes): (usize, &[(String, i32)])| {
-            let slots = first_slot + chunk * together..;
-            let begun = stream::iter(slots.zip(lanes))
-                .map(|(slot, lane)| begin_lane(&grounds, described, lane, slot))
-                .buffered(BEGUN_AT_ONCE.div_ceil(number))
-                .try_collect::<Vec<_>>();
-            runtime
-                .block_on(shutdown.run_until_cancelled(begun))
-                .unwrap_or(Err(Failure { lane: lanes[0].clone(), error: IngestError::Stopping }))
-        };
         // Journals are read and windows filled meanwhile, which is work for as many threads as count.
-        let begun: Vec<_> = thread::scope(|scope| {
-            let chunks = lanes.chunks(together).enumerate();
-            let threads: Vec<_> =
-                chunks.map(|chunk| scope.spawn(move || vital(|| begin_all(chunk)))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
-                .collect()
-        });
-        let full = begun.iter().filter_map(|begun| begun.as_ref().err());
-        full.for_each(|failure| self.let_wait(failure));
-        let ready: Result<Vec<_>, _> = begun.into_iter().collect();
-        ready.map(|ready| ready.into_iter().flatten().collect()).map_err(|failure| failure.error)
+        let number = self.threads.len().clamp(1, BEGUN_AT_ONCE);
+        let stop = self.session.shutdown.child_token();
+        let (runtime, stop, first_slot) = (&self.session.runtime, &stop, self.opened);
+        let begin_some = |thread: usize| {
+            let own = lanes.iter().enumerate().skip(thread).step_by(number);
+            let begun = stream::iter(own)
+                .map(|(index, lane)| begin_lane(&grounds, described, lane, first_slot + index))
+                .buffer_unordered(BEGUN_AT_ONCE / number)
+                .try_collect::<Vec<_>>();
+            let begun = runtime.block_on(stop.run_until_cancelled(begun));
+            if !matches!(begun, Some(Ok(_))) {
+                stop.cancel();
+            }
+            begun
+        };
+        let begun = thread::scope(|scope| {
+            let threads = (0..number).map(|thread| {
+                let name = format!("beginning-{thread}");
+                let begin = move || vital(|| begin_some(thread));
+                thread::Builder::new().name(name).spawn_scoped(scope, begin)
+            });
+            let threads = threads.collect::<Result<Vec<_>, _>>().map_err(|error| {
+                stop.cancel();
+                IngestError::Group { cause: format!("start a thread: {error}") }
+            })?;
+            Ok::<Vec<_>, IngestError>(threads.into_iter().map(|thread| thread.join()).collect())
+        })?;
+        let begun = begun.into_iter().map(|begun| begun.unwrap_or_else(|panic| resume_unwind(panic)));
+        let mut ready = Vec::with_capacity(lanes.len());
+        let mut failures = Vec::new();
+        for begun in begun.flatten() {
+            match begun {
+                Ok(some) => ready.extend(some),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        failures.iter().for_each(|failure| self.let_wait(failure));
+        match failures.into_iter().next() {
+            Some(failure) => Err(failure.error),
+            None if ready.len() < lanes.len() => Err(IngestError::Stopping),
+            None => {
+                ready.sort_by_key(|ready| ready.task.slot);
+                Ok(ready)
+            }
+        }
     }
 
     /// Lets the thread with the fewest lanes count one more.
@@ -385,14 +406,17 @@ impl Running<'_> {
         self.set_block_room();
     }
 
-    /// Gives lanes up: no commit is under way after the fence has released them.
+    /// Gives lanes up: no commit is under way after the fence has released them. What they have counted is
+    /// published before, if that is soon done, so that the next owner needn't count it again and finds
+    /// their windows in their journals.
     fn revoke(&mut self, lanes: &[(String, i32)]) -> Result<(), IngestError> {
+        let deadline = instant() + GIVEN_UP_WITHIN;
         self.session.waiting.give_up(lanes);
         let released: Vec<_> = lanes.iter().filter_map(|lane| self.held.remove(lane)).collect();
         let answers: Vec<_> = (self.threads.iter_mut().enumerate())
             .map(|(number, thread)| {
                 let slots = released.iter().filter(|lane| lane.thread == number).map(|lane| lane.slot);
-                thread.release(slots.collect())
+                thread.release(slots.collect(), deadline)
             })
             .collect();
         answers.into_iter().for_each(Answer::wait);

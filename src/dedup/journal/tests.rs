@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::dedup::CacheSettings;
+use crate::dedup::{CacheSettings, Occurrence};
+use crate::event::{EventKey, RulesHash};
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -29,9 +30,10 @@ fn frame(first: i64, next: i64) -> Frame {
 
 fn replay(journal: &mut Journal, from: i64, end: i64) -> (i64, Vec<Frame>) {
     let mut frames = Vec::new();
-    let is_valid = |frame: &Frame| frame.rules == RulesHash(9);
-    let visit = |frame| {
-        frames.push(frame);
+    let is_valid = |frame: &StoredFrame| frame.rules == RulesHash(9);
+    let visit = |frame: &StoredFrame| {
+        let (first, next, rules) = (frame.first, frame.next, frame.rules);
+        frames.push(Frame { first, next, rules, occurrences: frame.occurrences().collect() });
         ControlFlow::Continue(())
     };
     let reached = journal.replay(from, end, is_valid, visit).unwrap();
@@ -144,7 +146,7 @@ fn a_replay_that_is_broken_off_reads_no_further_and_cuts_nothing() {
         journal.append(&frame(first, first + 10), 0).unwrap();
     }
     let mut visited = 0;
-    let visit = |_| {
+    let visit = |_: &StoredFrame| {
         visited += 1;
         if visited == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };

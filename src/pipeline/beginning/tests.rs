@@ -1,6 +1,8 @@
 use super::*;
+use crate::aggregate::BlockId;
 use crate::dedup::{Cache, CacheSettings, Frame, Occurrence, Verdict};
 use crate::event::EventKey;
+use crate::source::Tenure;
 
 const LANES: i32 = 12;
 const KEYS: i64 = 20_000;
@@ -9,6 +11,27 @@ const FRAME: i64 = 1_000;
 fn occurrence(lane: i32, offset: i64) -> Occurrence {
     let key = xxhash_rust::xxh3::xxh3_128(&[i64::from(lane), offset].map(i64::to_le_bytes).concat());
     Occurrence { offset, key: EventKey(key), content: 7 }
+}
+
+/// One row that counts over [first, next).
+fn row(lane: i32, first: i64, next: i64) -> LedgerRow {
+    let lane = Lane { topic: "t".into(), topic_id: "id".into(), partition: lane };
+    let tenure = Tenure { lane, token: 1, id: 1 };
+    let block = FinishedBlock::empty(first, next, 0, RulesHash(9), String::new());
+    block.ledger_row(&tenure, "group", 0, BlockId(1))
+}
+
+#[test]
+fn a_frame_is_a_block_of_the_ledger_or_part_of_one() {
+    let rows = [row(0, 0, 10), row(0, 10, 100)];
+    let is_covered = |rows: &[LedgerRow], first, next| is_covered_by(rows, first, next, RulesHash(9));
+    assert!(is_covered(&rows, 0, 10) && is_covered(&rows, 20, 30) && is_covered(&rows, 90, 100));
+    assert!(is_covered(&rows, 50, 50), "it holds nothing");
+    assert!(!is_covered(&rows, 5, 15) && !is_covered(&rows, 90, 101) && !is_covered(&rows, 100, 110));
+    assert!(!is_covered_by(&rows, 0, 10, RulesHash(8)));
+    let lost = LedgerRow { loss: "gone".into(), ..row(0, 0, 10) };
+    let recounted = LedgerRow { kind: BlockKind::Recount, ..row(0, 0, 10) };
+    assert!(!is_covered(&[lost], 0, 10) && !is_covered(&[recounted], 0, 10));
 }
 
 /// Nobody gives memory back between them, as in a session that takes its lanes over.
@@ -34,7 +57,7 @@ fn lanes_are_begun_in_a_third_of_the_memory_that_their_windows_would_take() {
     let mut windows = Vec::new();
     for lane in 0..LANES {
         let mut window = Window::begin(1 << 20, 0, &expected).unwrap();
-        assert_eq!(replay(&mut journal(lane), &mut window, &[], 0, KEYS).unwrap().unwrap(), KEYS);
+        assert_eq!(replay(&mut journal(lane), &mut window, &[row(lane, 0, KEYS)], 0, KEYS).unwrap(), KEYS);
         windows.push(window);
     }
     drop(expected);

@@ -106,7 +106,7 @@ fn what_is_said_of_a_lane_that_was_given_up_ends_nothing() {
     let mut world = World::new(LONG);
     let mut given_up = world.open(0);
     assert!(given_up.blocking_recv().is_some(), "its first block");
-    world.thread.release(vec![0]).wait();
+    world.thread.release(vec![0], instant()).wait();
     assert!(given_up.blocking_recv().is_none(), "nothing of it is published any more");
     world.say(ended(0));
     world.thread.make_room().wait();
@@ -125,6 +125,21 @@ fn an_orderly_end_publishes_what_is_counted_and_waits_for_it() {
     assert!(drained.0.try_recv().is_err(), "it is not published yet");
     world.say(LaneEvent::Published { slot: 0 });
     drained.wait();
+    world.thread.end();
+}
+
+#[test]
+fn a_lane_is_given_up_when_what_it_counted_is_published() {
+    let mut world = World::new(LONG);
+    let (mut given_up, _other) = (world.open(0), world.open(1));
+    let released = world.thread.release(vec![0], instant() + LONG);
+    assert!(given_up.blocking_recv().is_some(), "what it counted");
+    assert!(released.0.try_recv().is_err(), "it is not published yet");
+    world.say(LaneEvent::Published { slot: 0 });
+    released.wait();
+    assert!(given_up.blocking_recv().is_none());
+    world.say(ended(1));
+    assert_eq!(world.failure().expect("the other is still counted").lane.1, 1);
     world.thread.end();
 }
 
