@@ -1,6 +1,7 @@
 //! The suite of this room. It runs on SQLite here, and from `tests/it/accounts` on Postgres, where
 //! [`place`] is another; only `internal` is not shared.
 
+mod directory;
 mod fixture;
 mod idempotency_keys;
 mod internal;
@@ -10,6 +11,7 @@ mod payment;
 mod plan;
 mod portal;
 mod schedule;
+mod webhooks;
 
 pub(crate) use fixture::*;
 

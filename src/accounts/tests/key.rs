@@ -1,6 +1,8 @@
 use super::*;
 
 use api_key::NewApiKey;
+use clock::Time;
+use tokio_util::sync::CancellationToken;
 
 async fn create(fixture: &Fixture, id: &str, role: Role) -> api_key::CreatedApiKey {
     let request = NewApiKey { role, name: "gateway".to_owned() };
@@ -54,4 +56,25 @@ async fn keys_are_listed_page_by_page() {
     unique.sort();
     unique.dedup();
     assert_eq!((seen.len(), unique), (5, seen));
+}
+
+#[tokio::test]
+async fn the_last_use_is_noted() {
+    let fixture = Fixture::new().await;
+    fixture.sign_up("acme").await;
+    let created = create(&fixture, "acme", Role::Runtime).await;
+    let last_use = async || {
+        let listed = fixture.accounts.api_keys("acme", &Page::new(None, None)).await.unwrap();
+        listed.data[0].last_used_at
+    };
+    assert_eq!(last_use().await, None);
+    for later_ms in [1000, 2000] {
+        fixture.advance_to(at(START) + later_ms).await;
+        fixture.accounts.authenticate(&created.key).await.unwrap().unwrap();
+        // Uses are written down now and then, and by whoever stops.
+        let stop = CancellationToken::new();
+        stop.cancel();
+        fixture.accounts.run(stop).await;
+        assert_eq!(last_use().await, Some(Time(at(START) + later_ms)));
+    }
 }

@@ -1,5 +1,7 @@
 //! The suite of the room accounts, on Postgres. Its unit tests run the same files on SQLite.
 
+#[path = "../../../src/accounts/tests/directory.rs"]
+mod directory;
 #[path = "../../../src/accounts/tests/fixture.rs"]
 mod fixture;
 #[path = "../../../src/accounts/tests/idempotency_keys.rs"]
@@ -16,6 +18,8 @@ mod plan;
 mod portal;
 #[path = "../../../src/accounts/tests/schedule.rs"]
 mod schedule;
+#[path = "../../../src/accounts/tests/webhooks.rs"]
+mod webhooks;
 
 use fixture::*;
 use odometer::accounts::*;
