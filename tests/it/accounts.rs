@@ -2,12 +2,14 @@
 
 mod api;
 mod damaged;
+pub mod database;
 mod entitlements;
 mod migrations;
 mod on_postgres;
 mod pages;
 mod rate;
 mod roles;
+mod secrets;
 mod stream;
 pub mod world;
 mod year;

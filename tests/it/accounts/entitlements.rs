@@ -4,7 +4,12 @@ use odometer::rating::PriceBook;
 use odometer::snapshot::FailPolicy;
 use serde_json::{Value, json};
 
+use super::database::{Database, on_both_databases};
 use super::world::{Wish, World, at, calls, services};
+
+on_both_databases! {
+    usage_that_is_not_known_is_decided_by_the_policy,
+}
 
 /// On Plus a limit of each kind and one that is reached, on Free none.
 const BOOK: &str = "
@@ -24,14 +29,12 @@ const START: &str = "2026-11-01T09:00:00Z";
 /// The age from which on usage is not known, in milliseconds.
 const KNOWN_FOR_MS: i64 = 60_000;
 
-#[tokio::test]
-async fn usage_that_is_not_known_is_decided_by_the_policy() {
+async fn usage_that_is_not_known_is_decided_by_the_policy(database: Database) {
     // The policy, and whether more may be used where a limit blocks and where it charges.
     for (fail, blocking, charging) in
         [(FailPolicy::Open, true, true), (FailPolicy::Closed, false, false), (FailPolicy::Auto, false, true)]
     {
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+        let (url, _folder) = database.create("fail").await;
         let book = PriceBook::parse(BOOK).expect("a price book");
         let mut world = World::wishing("fail", url, Wish { fail, book, ..Wish::default() }).await;
         world.set_clock(START).await;

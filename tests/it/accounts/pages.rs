@@ -4,13 +4,22 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
 use serde_json::{Value, json};
 
+use super::database::{Database, on_both_databases};
 use super::world::{TOKEN, Text, World, calls, services};
+
+on_both_databases! {
+    a_link_becomes_a_cookie_that_opens_one_page_until_it_is_over,
+    cookies_are_kept_from_scripts_and_from_other_sites,
+    a_form_is_taken_only_from_the_sessions_own_page_and_only_from_an_admin,
+    the_page_shows_what_the_api_says,
+    the_operators_page_opens_with_the_operators_token_alone,
+    who_guesses_has_to_wait_and_who_is_right_does_not,
+}
 
 const PAGE: &str = "/organizations/acme/billing";
 
-async fn world(test: &str) -> (World, tempfile::TempDir) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+async fn world(database: Database, test: &str) -> (World, tempfile::TempDir) {
+    let (url, folder) = database.create(test).await;
     let world = World::new(test, url).await;
     world.set_clock("2026-11-01T09:00:00Z").await;
     for organization in ["acme", "other"] {
@@ -75,9 +84,8 @@ fn path_of(session: &Value) -> String {
     url.strip_prefix("https://odometer.example").expect("a link of ours").to_owned()
 }
 
-#[tokio::test]
-async fn a_link_becomes_a_cookie_that_opens_one_page_until_it_is_over() {
-    let (world, _folder) = world("pages_sign_in").await;
+async fn a_link_becomes_a_cookie_that_opens_one_page_until_it_is_over(database: Database) {
+    let (world, _folder) = world(database, "pages_sign_in").await;
     let anonymous = Browser::new(&world).get(PAGE).await;
     assert_eq!(anonymous.status, 401);
     assert!(anonymous.text().contains("Sign in to see this page"));
@@ -113,9 +121,8 @@ fn with_cookie(path: &str, cookie: &str) -> Request<Body> {
     Request::get(path).header(header::COOKIE, cookie).body(Body::empty()).expect("a request")
 }
 
-#[tokio::test]
-async fn cookies_are_kept_from_scripts_and_from_other_sites() {
-    let (world, _folder) = world("pages_cookies").await;
+async fn cookies_are_kept_from_scripts_and_from_other_sites(database: Database) {
+    let (world, _folder) = world(database, "pages_cookies").await;
     let path = "/v1/organizations/acme/portal-sessions";
     let session = world.call(TOKEN, "POST", path, None).await.good();
     assert_eq!((&session["role"], &session["expires_at"]), (&json!("admin"), &json!("2026-11-01T10:00:00Z")));
@@ -141,9 +148,8 @@ async fn cookies_are_kept_from_scripts_and_from_other_sites() {
     assert!(over.text().contains("no longer valid"));
 }
 
-#[tokio::test]
-async fn a_form_is_taken_only_from_the_sessions_own_page_and_only_from_an_admin() {
-    let (world, _folder) = world("pages_forms").await;
+async fn a_form_is_taken_only_from_the_sessions_own_page_and_only_from_an_admin(database: Database) {
+    let (world, _folder) = world(database, "pages_forms").await;
     let mut admin = Browser::sign_in(&world, &world.new_key("acme", "admin").await, "acme").await;
     let plan = format!("{PAGE}/plan");
     for forged in ["plan=free", "plan=free&form_token=", "plan=free&form_token=00"] {
@@ -189,9 +195,8 @@ async fn signed_out(world: &World) -> i64 {
     row.expect("a count").integer(0).expect("a number")
 }
 
-#[tokio::test]
-async fn the_page_shows_what_the_api_says() {
-    let (mut world, _folder) = world("pages_figures").await;
+async fn the_page_shows_what_the_api_says(database: Database) {
+    let (mut world, _folder) = world(database, "pages_figures").await;
     world
         .publish(
             &[calls("acme", "2026-11-01T09:30:00Z", 1_200_345)],
@@ -229,9 +234,8 @@ async fn the_page_shows_what_the_api_says() {
     assert!(whole < 40_000, "{whole} bytes");
 }
 
-#[tokio::test]
-async fn the_operators_page_opens_with_the_operators_token_alone() {
-    let (mut world, _folder) = world("pages_operator").await;
+async fn the_operators_page_opens_with_the_operators_token_alone(database: Database) {
+    let (mut world, _folder) = world(database, "pages_operator").await;
     world.publish(&[calls("acme", "2026-11-01T09:30:00Z", 1_200_345)], &[]).await;
     world.once("/v1/organizations/acme/usage", "/usage/api_calls", 1_200_345).await;
     let message = json!({ "message": "A second region" });
@@ -264,9 +268,8 @@ async fn the_operators_page_opens_with_the_operators_token_alone() {
     assert_eq!(signed_out(&world).await, 1);
 }
 
-#[tokio::test]
-async fn who_guesses_has_to_wait_and_who_is_right_does_not() {
-    let (world, _folder) = world("pages_guessing").await;
+async fn who_guesses_has_to_wait_and_who_is_right_does_not(database: Database) {
+    let (world, _folder) = world(database, "pages_guessing").await;
     let mut browser = Browser::new(&world);
     let guesses = ["/operator?session=ops_guess", "/organizations/acme/billing?session=ops_guess"];
     assert_eq!(browser.post("/operator/sign-in", "token=guess").await.status, 401);

@@ -3,16 +3,19 @@
 use odometer::clock;
 use odometer::http::Rate;
 
+use super::database::{Database, on_both_databases};
 use super::world::{Wish, World};
+
+on_both_databases! {
+    a_key_that_asks_too_often_is_told_to_wait_and_nobody_else_is,
+}
 
 const BURST: u32 = 2;
 /// Far more calls than a key earns while they are made.
 const ENOUGH: u32 = 50;
 
-#[tokio::test]
-async fn a_key_that_asks_too_often_is_told_to_wait_and_nobody_else_is() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+async fn a_key_that_asks_too_often_is_told_to_wait_and_nobody_else_is(database: Database) {
+    let (url, _folder) = database.create("rate").await;
     let wish = Wish { rate: Rate { per_second: 1, burst: BURST }, ..Wish::default() };
     let world = World::wishing("rate", url, wish).await;
     world.set_clock("2026-11-01T09:00:00Z").await;

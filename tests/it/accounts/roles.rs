@@ -3,7 +3,13 @@
 
 use serde_json::{Value, json};
 
+use super::database::{Database, on_both_databases};
 use super::world::{TOKEN, World, request};
+
+on_both_databases! {
+    every_route_lets_in_whom_it_should_and_nobody_else,
+    changes_without_a_body_are_guarded_too,
+}
 
 /// Routes that a key of role `runtime` may ask, of its own organization.
 const RUNTIME: [&str; 2] =
@@ -67,10 +73,8 @@ async fn routes(world: &World) -> Vec<Route> {
     routes
 }
 
-#[tokio::test]
-async fn every_route_lets_in_whom_it_should_and_nobody_else() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+async fn every_route_lets_in_whom_it_should_and_nobody_else(database: Database) {
+    let (url, _folder) = database.create("roles").await;
     let world = World::new("roles", url).await;
     world.set_clock("2026-11-01T09:00:00Z").await;
     for organization in ["acme", "other"] {
@@ -117,10 +121,8 @@ fn changes_without_a_body(route: &Route) -> bool {
         || (route.method == "post" && route.path == "/v1/license-keys")
 }
 
-#[tokio::test]
-async fn changes_without_a_body_are_guarded_too() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+async fn changes_without_a_body_are_guarded_too(database: Database) {
+    let (url, _folder) = database.create("roles_bodyless").await;
     let world = World::new("roles_bodyless", url).await;
     world.sign_up("acme").await;
     world.sign_up("other").await;

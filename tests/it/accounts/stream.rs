@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::database::{Database, on_both_databases};
 use super::world::{TOKEN, World, calls, request, services};
 use crate::http::stream::Events;
 
+on_both_databases! {
+    a_change_of_plan_alone_is_an_event_with_its_cost,
+}
+
 const START: &str = "2026-11-02T00:00:00Z";
 
-#[tokio::test]
-async fn a_change_of_plan_alone_is_an_event_with_its_cost() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
+async fn a_change_of_plan_alone_is_an_event_with_its_cost(database: Database) {
+    let (url, _folder) = database.create("plan_stream").await;
     let mut world = World::new("plan_stream", url).await;
     world.set_clock("2026-11-01T09:00:00Z").await;
     world.sign_up("acme").await;

@@ -4,23 +4,16 @@ use odometer::accounts::license::{License, LicenseError, LicenseKey, Payload};
 use odometer::clock::Time;
 use serde_json::{Value, json};
 
+use super::database::{Database, on_both_databases};
 use super::world::{World, at, calls, services};
-use crate::servers;
 
-#[tokio::test]
-async fn a_year_on_sqlite() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite://{}", folder.path().join("accounts.db").display());
-    walk(World::new("year_sqlite", url).await).await;
+on_both_databases! {
+    a_year,
 }
 
-#[tokio::test]
-async fn a_year_on_postgres() {
-    let url = servers::new_postgres_database("year").await;
-    walk(World::new("year_postgres", url).await).await;
-}
-
-async fn walk(mut world: World) {
+async fn a_year(database: Database) {
+    let (url, _folder) = database.create("year").await;
+    let mut world = World::new("year", url).await;
     world.publish(&[calls("unrelated", "2026-10-01T00:00:00Z", 1)], &[]).await;
     world.set_clock("2026-11-01T09:00:00Z").await;
     world.sign_up("acme").await;
