@@ -9,30 +9,27 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::faults::{Fault, Faulty};
+use crate::accounts::database::{Database, on_both_databases};
 use crate::accounts::world::{Answer, TOKEN, World, calls, services};
 use crate::billing::{bill, invoices, start_on_plus};
-use crate::servers;
+
+on_both_databases! {
+    an_admin_pays_an_open_invoice_once,
+    of_two_who_pay_at_once_one_is_told_to_wait,
+    a_declined_payment_is_told_and_made_good,
+    a_month_s_invoices_are_collected_by_themselves,
+}
 
 struct Shop {
     world: World,
     payments: Payments,
-    _folder: Option<TempDir>,
+    _folder: TempDir,
 }
 
 impl Shop {
     /// Two organizations on Plus that owe for October.
-    async fn new(test: &str) -> Self {
-        let folder = tempfile::tempdir().expect("make a folder");
-        let url = format!("sqlite://{}", folder.path().join("odometer.db").display());
-        Self::open(test, url, Some(folder)).await
-    }
-
-    async fn on_both(test: &str) -> [Self; 2] {
-        let url = servers::new_postgres_database(test).await;
-        [Self::new(test).await, Self::open(test, url, None).await]
-    }
-
-    async fn open(test: &str, url: String, folder: Option<TempDir>) -> Self {
+    async fn new(database: Database, test: &str) -> Self {
+        let (url, folder) = database.create(test).await;
         let mut made = None;
         let adjust = |app: odometer::http::App, accounts: &Arc<Accounts>| {
             let payments = Payments::new(accounts.clone(), &Settings::Sandbox).expect("payments");
@@ -69,9 +66,8 @@ impl Shop {
     }
 }
 
-#[tokio::test]
-async fn an_admin_pays_an_open_invoice_once() {
-    let shop = Shop::new("pay_once").await;
+async fn an_admin_pays_an_open_invoice_once(database: Database) {
+    let shop = Shop::new(database, "pay_once").await;
     let open = &invoices(&shop.world, "acme").await[0];
     let number = open["number"].as_str().unwrap();
     assert_eq!((&open["state"], &open["amount_due"]), (&json!("open"), &json!("356.11")));
@@ -95,31 +91,37 @@ async fn an_admin_pays_an_open_invoice_once() {
 }
 
 /// Whoever asks while another one has the provider asked is told so, and changes nothing.
-#[tokio::test]
-async fn of_two_who_pay_at_once_one_is_told_to_wait() {
-    for shop in Shop::on_both("pay_twice").await {
-        let accounts = &shop.world.accounts;
-        let number = invoices(&shop.world, "acme").await[0]["number"].as_str().unwrap().to_owned();
-        let hanging = Faulty::over(accounts, || Fault::Hang, || Fault::None);
-        let hanging = Payments::through(accounts.clone(), Arc::new(hanging));
-        let operator = Caller::operator();
-        let first = hanging.collect(&operator, &number, Occasion::Asked);
-        let cut_off = tokio::time::timeout(Duration::from_millis(500), first).await;
-        assert!(cut_off.is_err(), "it hangs");
-        assert_eq!(shop.pay(TOKEN, "acme", &number).await.refusal(), (409, "conflict"));
-        assert_eq!(shop.status("acme").await, "active", "nothing failed");
-        // Nobody comes back: once the first has had its time, the provider is asked what became of it.
-        let sql = "UPDATE payment_attempts SET look_again_ms = 0";
-        accounts.database().execute(sql, &[]).await.expect("write");
-        assert_eq!(shop.pay(TOKEN, "acme", &number).await.good()["state"], "paid");
-        let rows = accounts.database().fetch_all("SELECT 1 FROM sandbox_charges", &[]).await.unwrap();
-        assert_eq!(rows.len(), 1);
+async fn of_two_who_pay_at_once_one_is_told_to_wait(database: Database) {
+    let shop = Shop::new(database, "pay_twice").await;
+    let accounts = &shop.world.accounts;
+    let number = invoices(&shop.world, "acme").await[0]["number"].as_str().unwrap().to_owned();
+    let hanging = Faulty::over(accounts, || Fault::Hang, || Fault::None);
+    let hanging = Payments::through(accounts.clone(), Arc::new(hanging));
+    let operator = Caller::operator();
+    let first = hanging.collect(&operator, &number, Occasion::Asked);
+    // An attempt is written down before the provider hears of it.
+    let begun = async {
+        let attempts = "SELECT 1 FROM payment_attempts";
+        while accounts.database().fetch_all(attempts, &[]).await.expect("read").is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        collected = first => panic!("nothing answers, yet {collected:?}"),
+        () = begun => {}
     }
+    assert_eq!(shop.pay(TOKEN, "acme", &number).await.refusal(), (409, "conflict"));
+    assert_eq!(shop.status("acme").await, "active", "nothing failed");
+    // Nobody comes back: once the first has had its time, the provider is asked what became of it.
+    let sql = "UPDATE payment_attempts SET look_again_ms = 0";
+    accounts.database().execute(sql, &[]).await.expect("write");
+    assert_eq!(shop.pay(TOKEN, "acme", &number).await.good()["state"], "paid");
+    let rows = accounts.database().fetch_all("SELECT 1 FROM sandbox_charges", &[]).await.unwrap();
+    assert_eq!(rows.len(), 1);
 }
 
-#[tokio::test]
-async fn a_declined_payment_is_told_and_made_good() {
-    let shop = Shop::new("pay_declined").await;
+async fn a_declined_payment_is_told_and_made_good(database: Database) {
+    let shop = Shop::new(database, "pay_declined").await;
     let number = invoices(&shop.world, "acme").await[0]["number"].as_str().unwrap().to_owned();
     shop.set_up("acme", "tok_declined").await;
     let declined = shop.pay(TOKEN, "acme", &number).await;
@@ -133,9 +135,8 @@ async fn a_declined_payment_is_told_and_made_good() {
     assert_eq!(shop.status("acme").await, "active");
 }
 
-#[tokio::test]
-async fn a_month_s_invoices_are_collected_by_themselves() {
-    let shop = Shop::new("pay_month").await;
+async fn a_month_s_invoices_are_collected_by_themselves(database: Database) {
+    let shop = Shop::new(database, "pay_month").await;
     shop.set_up("zulu", "tok_declined").await;
     let one = shop.payments.collect_due(Some("acme")).await.unwrap();
     assert_eq!((one.paid, one.total()), (1, 1));

@@ -8,7 +8,18 @@ use odometer::clock::Clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::accounts::database::{Database, on_both_databases};
 use crate::accounts::world::{TOKEN, World};
+
+on_both_databases! {
+    an_event_pays_the_invoice_however_often_it_comes,
+    what_is_not_signed_by_the_provider_changes_nothing,
+    events_may_come_in_any_order,
+    what_is_not_about_our_payments_changes_nothing,
+    money_that_came_twice_is_told_to_the_operator,
+    without_a_secret_there_is_no_webhook,
+    events_are_forgotten_once_they_can_not_come_again,
+}
 
 const SECRET: &str = "whsec_test";
 const INVOICE: &str = "2026-000001";
@@ -21,9 +32,8 @@ struct Shop {
 
 impl Shop {
     /// An open invoice, whose payment is under way at a Stripe that does not answer.
-    async fn new(test: &str) -> Self {
-        let folder = tempfile::tempdir().expect("make a folder");
-        let url = format!("sqlite://{}", folder.path().join("odometer.db").display());
+    async fn new(database: Database, test: &str) -> Self {
+        let (url, folder) = database.create(test).await;
         let settings = Settings::Stripe {
             secret_key: "sk_test_123".to_owned(),
             webhook_secret: Some(SECRET.to_owned()),
@@ -112,9 +122,8 @@ fn states(invoice: &str, attempt: &str) -> (String, String) {
     (invoice.to_owned(), attempt.to_owned())
 }
 
-#[tokio::test]
-async fn an_event_pays_the_invoice_however_often_it_comes() {
-    let shop = Shop::new("webhook_paid").await;
+async fn an_event_pays_the_invoice_however_often_it_comes(database: Database) {
+    let shop = Shop::new(database, "webhook_paid").await;
     let event = shop.event("evt_1", "payment_intent.succeeded", |_| {}).await;
     for _ in 0..3 {
         assert_eq!(shop.send(&event).await, taken());
@@ -128,9 +137,8 @@ async fn an_event_pays_the_invoice_however_often_it_comes() {
     assert_eq!(notices["data"].as_array().unwrap().iter().filter(paid).count(), 1, "{notices}");
 }
 
-#[tokio::test]
-async fn what_is_not_signed_by_the_provider_changes_nothing() {
-    let shop = Shop::new("webhook_signature").await;
+async fn what_is_not_signed_by_the_provider_changes_nothing(database: Database) {
+    let shop = Shop::new(database, "webhook_signature").await;
     let body = shop.event("evt_1", "payment_intent.succeeded", |_| {}).await.to_string();
     let good = sign(SECRET, now_s(), body.as_bytes());
     for signature in [
@@ -158,10 +166,9 @@ async fn what_is_not_signed_by_the_provider_changes_nothing() {
     assert_eq!(shop.send_signed(&body, Some(&signed)).await, taken());
 }
 
-#[tokio::test]
-async fn events_may_come_in_any_order() {
+async fn events_may_come_in_any_order(database: Database) {
     let failed = "payment_intent.payment_failed";
-    let shop = Shop::new("webhook_order").await;
+    let shop = Shop::new(database, "webhook_order").await;
     let success = shop.event("evt_2", "payment_intent.succeeded", |_| {}).await;
     let failure = shop.event("evt_1", failed, |_| {}).await;
     assert_eq!(shop.send(&success).await, taken());
@@ -169,7 +176,7 @@ async fn events_may_come_in_any_order() {
     assert_eq!(shop.state().await, states("paid", "succeeded"), "an old failure");
     assert_eq!(shop.status().await, "trialing");
 
-    let shop = Shop::new("webhook_order").await;
+    let shop = Shop::new(database, "webhook_order").await;
     assert_eq!(shop.send(&shop.event("evt_1", failed, |_| {}).await).await, taken());
     assert_eq!(shop.state().await, states("open", "declined"));
     assert_eq!(shop.status().await, "past_due");
@@ -178,9 +185,8 @@ async fn events_may_come_in_any_order() {
     assert_eq!(shop.status().await, "trialing");
 }
 
-#[tokio::test]
-async fn what_is_not_about_our_payments_changes_nothing() {
-    let shop = Shop::new("webhook_foreign").await;
+async fn what_is_not_about_our_payments_changes_nothing(database: Database) {
+    let shop = Shop::new(database, "webhook_foreign").await;
     let succeeded = "payment_intent.succeeded";
     let events = [
         shop.event("evt_1", "customer.created", |_| {}).await,
@@ -198,9 +204,8 @@ async fn what_is_not_about_our_payments_changes_nothing() {
     }
 }
 
-#[tokio::test]
-async fn money_that_came_twice_is_told_to_the_operator() {
-    let shop = Shop::new("webhook_twice").await;
+async fn money_that_came_twice_is_told_to_the_operator(database: Database) {
+    let shop = Shop::new(database, "webhook_twice").await;
     let sql = "UPDATE invoices SET state = 'void'";
     shop.world.accounts.database().execute(sql, &[]).await.unwrap();
     assert_eq!(shop.send(&shop.event("evt_1", "payment_intent.succeeded", |_| {}).await).await, taken());
@@ -209,18 +214,15 @@ async fn money_that_came_twice_is_told_to_the_operator() {
     assert!(notices.contains("payment.unexpected"), "{notices}");
 }
 
-#[tokio::test]
-async fn without_a_secret_there_is_no_webhook() {
-    let folder = tempfile::tempdir().expect("make a folder");
-    let url = format!("sqlite://{}", folder.path().join("odometer.db").display());
+async fn without_a_secret_there_is_no_webhook(database: Database) {
+    let (url, _folder) = database.create("webhook_none").await;
     let world = World::new("webhook_none", url).await;
     let answer = world.call(TOKEN, "POST", "/v1/webhooks/stripe", Some(json!({}))).await;
     assert_eq!(answer.refusal(), (404, "not-found"));
 }
 
-#[tokio::test]
-async fn events_are_forgotten_once_they_can_not_come_again() {
-    let shop = Shop::new("webhook_sweep").await;
+async fn events_are_forgotten_once_they_can_not_come_again(database: Database) {
+    let shop = Shop::new(database, "webhook_sweep").await;
     let event = shop.event("evt_1", "payment_intent.succeeded", |_| {}).await;
     assert_eq!(shop.send(&event).await, taken());
     assert_eq!(shop.payments.sweep_events().await.unwrap(), 0);
