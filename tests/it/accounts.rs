@@ -11,5 +11,6 @@ mod rate;
 mod roles;
 mod secrets;
 mod stream;
+mod two_processes;
 pub mod world;
 mod year;

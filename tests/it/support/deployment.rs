@@ -113,7 +113,7 @@ impl Deployment {
 }
 
 /// An address that was free a moment ago.
-fn free_address() -> String {
+pub fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("find a free port");
     listener.local_addr().expect("a listener's address").to_string()
 }
