@@ -227,8 +227,13 @@ impl World {
     }
 
     pub async fn set_clock(&self, now: &str) {
+        self.see_the_end(now).await;
         self.operator("PUT", "/v1/test-clock", serde_json::json!({ "now": now })).await.good();
-        // The lane was read to its end just then.
+    }
+
+    /// Whoever reads the lane will have read it to its end at an instant. Said before the clock gets
+    /// there: the answer to moving it waits for that.
+    pub async fn see_the_end(&self, now: &str) {
         let high = i64::try_from(self.blocks).expect("few blocks");
         let mark = Watermark { lane: self.lane.clone(), high, observed_at_ms: at(now) };
         self.store.write_watermarks(&[mark]).await.expect("write a watermark");
