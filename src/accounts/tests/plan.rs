@@ -38,6 +38,17 @@ async fn an_id_is_made_where_none_is_given() {
     assert_ne!(first.id, second.id);
 }
 
+#[test]
+fn ids_have_few_characters() {
+    let (longest, too_long) = ("x".repeat(128), "x".repeat(129));
+    for id in ["a", "Z", "0", ".", "_", ":", "-", "A.b_c:d-9", &longest] {
+        assert!(is_organization_id(id), "{id}");
+    }
+    for id in ["", &too_long, "a b", "a/b", "a%20b", "a\n", "a\0", "\u{e4}", "a@b", "a,b", "'", "*"] {
+        assert!(!is_organization_id(id), "{id:?}");
+    }
+}
+
 #[tokio::test]
 async fn all_mistakes_of_a_sign_up_are_told_at_once() {
     let fixture = Fixture::new().await;

@@ -2,6 +2,9 @@
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Request};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 
 use super::database::{Database, on_both_databases};
@@ -9,6 +12,8 @@ use super::world::{Answer, TOKEN, World, request};
 
 on_both_databases! {
     a_mutation_with_a_key_is_done_once_and_answered_again,
+    a_sign_up_that_fails_half_way_leaves_nothing,
+    a_license_is_verified_by_its_bytes_alone,
     bad_requests_are_told_where_they_are_wrong,
     organizations_are_listed_page_by_page,
     of_two_changes_of_plan_at_once_one_wins_or_the_other_comes_after_it,
@@ -62,6 +67,59 @@ async fn a_mutation_with_a_key_is_done_once_and_answered_again(database: Databas
     }
     world.set_clock("2026-11-02T09:00:00Z").await;
     assert_eq!(post("one", sign_up("later")).await.status.as_u16(), 201, "a day later the key is free");
+}
+
+async fn a_sign_up_that_fails_half_way_leaves_nothing(database: Database) {
+    let (world, _folder) = world(database, "half_sign_up").await;
+    world.sign_up("before").await;
+    let state = async || {
+        let log = world.accounts.verify_log().await.unwrap().expect("the log is whole");
+        let licenses = world.accounts.database().fetch_all("SELECT organization FROM licenses", &[]).await;
+        (log, licenses.expect("read").len())
+    };
+    let before = state().await;
+    let post =
+        || world.send(with_key(request(TOKEN, "POST", "/v1/organizations", Some(sign_up("acme"))), "one"));
+    // Notices are the last that a sign-up writes.
+    let rename = async |sql: &'static str| world.accounts.database().execute(sql, &[]).await.expect("rename");
+    rename("ALTER TABLE outbox RENAME TO away").await;
+    let failed = post().await;
+    assert!(failed.status.is_server_error(), "{} {}", failed.status, failed.body);
+    rename("ALTER TABLE away RENAME TO outbox").await;
+    assert_eq!(world.get("/v1/organizations/acme").await.refusal(), (404, "organization-not-found"));
+    assert_eq!(state().await, before);
+    assert_eq!(post().await.status.as_u16(), 201, "the same request, now");
+    assert_eq!(state().await, (before.0 + 1, before.1 + 1));
+}
+
+async fn a_license_is_verified_by_its_bytes_alone(database: Database) {
+    let (world, _folder) = world(database, "license_bytes").await;
+    world.sign_up("acme").await;
+    let runtime = world.new_key("acme", "runtime").await;
+    let license = world.call(&runtime, "GET", "/v1/organizations/acme/license", None).await.good();
+    let keys = world.call(&runtime, "GET", "/v1/license-keys", None).await.good();
+    let keys = keys["data"].as_array().expect("a list");
+    let key = keys.iter().find(|key| key["version"] == license["version"]).expect("its key");
+    let bytes =
+        |text: &Value| STANDARD.decode(text.as_str().expect("a text")).expect("base64 with its padding");
+    let (public_key, signature) = (bytes(&key["public_key"]), bytes(&license["signature"]));
+    assert_eq!((public_key.len(), signature.len()), (32, 64));
+    let payload = license["payload"].as_str().expect("a JSON text as a string");
+    let public_key = UnparsedPublicKey::new(&ED25519, public_key);
+    public_key.verify(payload.as_bytes(), &signature).expect("the payload's own bytes are signed");
+    let other = payload.replacen("acme", "zulu", 1);
+    public_key.verify(other.as_bytes(), &signature).expect_err("and no others");
+
+    let mut said: Value = serde_json::from_str(payload).expect("JSON");
+    let license_key = said["license_key"].take();
+    assert_eq!(license_key.as_str().map(str::len), Some(32));
+    let expected = json!({
+        "customer": "acme Ltd", "organization": "acme",
+        "license_creation_date": "2026-11-01T09:00:00Z", "license_expiration_date": "2027-11-01T09:00:00Z",
+        "license_key": null, "admin_seats": null, "dataplanes": null,
+        "product_subscription": "Plus", "support_plan": "Business",
+    });
+    assert_eq!(said, expected);
 }
 
 async fn bad_requests_are_told_where_they_are_wrong(database: Database) {

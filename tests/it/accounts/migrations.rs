@@ -4,6 +4,7 @@ use odometer::accounts::{Accounts, Settings};
 use sqlx::AnyPool;
 use sqlx::migrate::Migrator;
 
+use super::database::Database;
 use crate::servers;
 
 #[tokio::test]
@@ -28,6 +29,23 @@ async fn an_older_organization_is_at_home_in_its_first_region() {
         let home = async |id: &str| accounts.stored_account(id).await.expect("an account").home_region;
         assert_eq!(home("acme").await.as_deref(), Some("eu"));
         assert_eq!(home("lost").await, None);
+        accounts.close().await;
+    }
+}
+
+#[tokio::test]
+async fn rows_of_nobody_are_refused_and_readers_do_not_wait_for_writers() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let (url, _folder) = database.create("foreign_keys").await;
+        let accounts = Accounts::open(&Settings::new(url)).await.expect("a new database");
+        let sql =
+            "INSERT INTO organization_regions (organization, region, position) VALUES ('nobody', 'us', 0)";
+        let refused = accounts.database().execute(sql, &[]).await;
+        assert!(refused.is_err(), "{database:?}");
+        if matches!(database, Database::Sqlite) {
+            let mode = accounts.database().fetch_all("PRAGMA journal_mode", &[]).await.expect("ask");
+            assert_eq!(mode[0].text(0).expect("a text"), "wal");
+        }
         accounts.close().await;
     }
 }
