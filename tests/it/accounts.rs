@@ -5,6 +5,7 @@ mod damaged;
 pub mod database;
 mod entitlements;
 mod migrations;
+mod mutations;
 mod on_postgres;
 mod pages;
 mod rate;

@@ -23,9 +23,9 @@ const OPERATOR: [&str; 1] = ["/v1/organizations/{org}/invoices/{number}/void"];
 /// Routes with which who reads signs in to the pages, and changes nothing.
 const SIGN_IN: &str = "/v1/organizations/{org}/portal-sessions";
 
-struct Route {
-    method: String,
-    path: String,
+pub struct Route {
+    pub method: String,
+    pub path: String,
 }
 
 impl Route {
@@ -33,7 +33,7 @@ impl Route {
         self.path.contains("{org}")
     }
 
-    fn mutates(&self) -> bool {
+    pub fn mutates(&self) -> bool {
         self.method != "get"
     }
 
@@ -57,7 +57,7 @@ impl Route {
     }
 }
 
-async fn routes(world: &World) -> Vec<Route> {
+pub async fn routes(world: &World) -> Vec<Route> {
     let description = world.get("/openapi.json").await.good();
     let mut routes = Vec::new();
     for (path, methods) in description["paths"].as_object().expect("paths") {
