@@ -9,6 +9,7 @@ mod mutations;
 mod on_postgres;
 mod pages;
 mod rate;
+mod regions;
 mod roles;
 mod secrets;
 mod stream;
