@@ -79,6 +79,12 @@ async fn a_session_ends_when_it_is_revoked_or_signed_out_or_with_its_key() {
     accounts.revoke_portal_session(&admin("acme"), "acme", &revoked.id).await.unwrap();
     let again = accounts.revoke_portal_session(&admin("acme"), "acme", &revoked.id).await;
     assert_eq!(slug(again), (404, "not-found"));
+    // Another process, which has its directory in memory.
+    let elsewhere = Accounts::open(&fixture.settings).await.unwrap();
+    elsewhere.load_directory().await.unwrap();
+    for session in [&left, &keyed] {
+        assert!(elsewhere.signed_in(&token(session)).await.unwrap().is_some(), "{session:?}");
+    }
     let signed_in = accounts.signed_in(&token(&left)).await.unwrap().expect("signed in");
     // A second time, as by a form that is sent twice, changes nothing.
     for _ in 0..2 {
@@ -86,7 +92,9 @@ async fn a_session_ends_when_it_is_revoked_or_signed_out_or_with_its_key() {
     }
     accounts.delete_api_key(&admin("acme"), "acme", &id).await.unwrap();
     for session in [revoked, left, keyed] {
-        assert_eq!(accounts.signed_in(&token(&session)).await.unwrap(), None, "{session:?}");
+        for process in [accounts.as_ref(), &elsewhere] {
+            assert_eq!(process.signed_in(&token(&session)).await.unwrap(), None, "{session:?}");
+        }
     }
     assert!(accounts.portal_sessions("acme", &Page::new(None, None)).await.unwrap().data.is_empty());
     let sql = "SELECT action, organization FROM audit_log

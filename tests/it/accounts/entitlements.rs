@@ -44,6 +44,13 @@ async fn usage_that_is_not_known_is_decided_by_the_policy(database: Database) {
         world.once("/v1/organizations/acme/entitlements/services", "/used", 2).await;
         world.once("/v1/organizations/acme/usage", "/complete_through", START).await;
 
+        let answer = world.get("/v1/organizations/acme/entitlements/services").await.good();
+        let expected = json!({
+            "meter": "services", "allowed": true, "limit": 3, "used": 2, "remaining": 1, "overage": "block",
+            "decided_by": "usage", "as_of": START,
+        });
+        assert_eq!(answer, expected, "{fail:?}");
+
         let by_policy = |allowed: bool| json!([allowed, if allowed { "fail_open" } else { "fail_closed" }]);
         let by_usage = |allowed: bool| json!([allowed, "usage"]);
         world.pass(at(START) + KNOWN_FOR_MS).await;

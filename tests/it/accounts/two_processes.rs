@@ -16,6 +16,7 @@ use crate::support::{block_on, unique};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const NOW: &str = "2026-11-02T00:00:00Z";
+const LATER: &str = "2026-11-03T00:00:00Z";
 const ORGANIZATION: &str = "/v1/organizations/acme";
 const USAGE: &str = "/v1/organizations/acme/usage";
 
@@ -93,9 +94,13 @@ fn two_processes(database: Database) {
     let key = a_key_is_refused_everywhere_once_it_is_revoked(&pair);
     the_topic_has_plan_and_estimate(&pair);
 
-    // A clock of all processes.
-    here.change("PUT", "/v1/test-clock", &json!({ "now": "2026-11-03T00:00:00Z" }));
-    once(&there, USAGE, |usage| usage["as_of"] == "2026-11-03T00:00:00Z");
+    // A clock of all processes, and of commands.
+    here.change("PUT", "/v1/test-clock", &json!({ "now": LATER }));
+    once(&there, USAGE, |usage| usage["as_of"] == LATER);
+    let printed = pair.deployment.run(&["usage", "acme", "--output", "json"]).expect_code(0).stdout;
+    let printed: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!((&printed["plan"], &printed["as_of"]), (&json!("plus"), &json!(LATER)));
+    pair.deployment.run(&["audit"]).expect_code(0);
 
     let Pair { deployment, one, two, .. } = pair;
     one.stop(PATIENCE);
