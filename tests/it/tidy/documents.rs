@@ -84,13 +84,20 @@ fn every_invariant_names_a_test_that_exists() {
     hold(&findings);
 }
 
+/// The macro that makes tests of functions that it names.
+const ON_BOTH: &str = "on_both_databases! {";
+
 /// `#[test]`, `#[tokio::test(…)]`; not `#[cfg(test)]`.
 fn holds_test(text: &str) -> bool {
-    ["#[test]", "::test]", "::test("].iter().any(|attribute| text.contains(attribute))
+    ["#[test]", "::test]", "::test(", ON_BOTH].iter().any(|attribute| text.contains(attribute))
 }
 
-/// Whether `code` has a function of that name right under the attribute of a test.
+/// Whether `code` has a function of that name right under the attribute of a test, or named by the macro.
 fn declares_test(code: &str, function: &str) -> bool {
+    let named = code.split_once(ON_BOTH).and_then(|(_, rest)| rest.split_once('}'));
+    if named.is_some_and(|(names, _)| names.split(',').any(|name| name.trim() == function)) {
+        return true;
+    }
     let declaration = format!("fn {function}(");
     code.match_indices(&declaration).any(|(at, _)| {
         let line = code[..at].rfind('\n').unwrap_or(0);
@@ -102,10 +109,10 @@ fn declares_test(code: &str, function: &str) -> bool {
 
 #[test]
 fn only_functions_under_the_attribute_are_tests() {
-    let code = "#[test]\nfn one() {}\n\n#[tokio::test(flavor = \"x\")]\n#[cfg(unix)]\n    async fn two() {}\nfn three() {}\n";
+    let code = "#[test]\nfn one() {}\n\n#[tokio::test(flavor = \"x\")]\n#[cfg(unix)]\n    async fn two() {}\nfn three() {}\non_both_databases! {\n    four,\n}\n";
     assert_eq!(
-        ["one", "two", "three", "four"].map(|name| declares_test(code, name)),
-        [true, true, false, false]
+        ["one", "two", "three", "four", "five"].map(|name| declares_test(code, name)),
+        [true, true, false, true, false]
     );
 }
 
