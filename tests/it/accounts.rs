@@ -1,6 +1,7 @@
 //! Accounts on the databases that they are kept in, and over HTTP.
 
 mod api;
+mod at_once;
 mod damaged;
 pub mod database;
 mod entitlements;

@@ -101,6 +101,8 @@ fn two_processes(database: Database) {
     let printed: Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!((&printed["plan"], &printed["as_of"]), (&json!("plus"), &json!(LATER)));
     pair.deployment.run(&["audit"]).expect_code(0);
+    let doctor = pair.deployment.run(&["doctor"]).stdout;
+    assert!(doctor.contains("acme in ap"), "{doctor}");
 
     let Pair { deployment, one, two, .. } = pair;
     one.stop(PATIENCE);
@@ -142,7 +144,7 @@ fn the_topic_has_plan_and_estimate(pair: &Pair) {
     let card = json!({ "token": "tok_kept_to_itself", "brand": "visa", "last4": "4242", "exp": "11/2028" });
     there.change("POST", &format!("{ORGANIZATION}/payment-methods"), &card);
     there.change("PUT", &format!("{ORGANIZATION}/plan"), &json!({ "plan": "plus" }));
-    // 2 services × 105 × 29 of 30 days, and 2 × 34.25.
+    // 2 services × 105 × 29 of 30 days, and 2.000001 × 34.25.
     let usage = once(&here, USAGE, |usage| usage["estimated_cost"]["amount"] == "271.50");
     assert_eq!((&usage["plan"], &usage["trial"]), (&json!("plus"), &Value::Null));
     wait_until("the plan and its estimate in the topic", PATIENCE, || {
@@ -169,6 +171,8 @@ fn use_two_services(topic: &str) {
         send("service.created", json!({ "service": service }));
     }
     send("api.request", json!({ "quantity": 2_000_000 }));
+    // From a region that the organization does not have.
+    send("api.request", json!({ "region": "ap" }));
     producer.flush();
 }
 
