@@ -215,6 +215,7 @@ pub fn app_with(app: App, pages: Router<App>) -> Router {
         .merge(shielded(pages))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(shield::refuse_zero_bytes))
         .layer(CatchPanicLayer::custom(shield::panicked))
         .layer(from_fn(shield::observe))
         .layer(map_response(no_store))

@@ -39,8 +39,10 @@ impl Checks {
     }
 
     pub fn message(&mut self, pointer: &str, message: &str) {
+        // A zero byte is what Postgres does not store.
         let fits = !message.trim().is_empty() && message.chars().count() <= MAX_MESSAGE;
-        self.require(fits, pointer, "a message has 1 to 10000 characters");
+        let detail = "a message has 1 to 10000 characters, none of them a zero byte";
+        self.require(fits && !message.contains('\0'), pointer, detail);
     }
 
     pub fn email(&mut self, pointer: &str, email: &str) {

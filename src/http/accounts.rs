@@ -68,7 +68,11 @@ pub struct ListQuery {
 impl ListQuery {
     pub fn page(&self) -> Result<accounts::Page, Problem> {
         let limit = page::page_limit(self.limit, page::DEFAULT_LIMIT, page::GREATEST_LIMIT)?;
-        let cursor = page::decode_cursor(self.cursor.as_deref())?;
+        let cursor: Option<String> = page::decode_cursor(self.cursor.as_deref())?;
+        // Nothing sorts after such a text, and Postgres can't be asked for it.
+        if cursor.as_ref().is_some_and(|cursor| cursor.contains('\0')) {
+            return Err(page::invalid_cursor());
+        }
         Ok(accounts::Page::new(u32::try_from(limit).ok(), cursor))
     }
 }

@@ -58,11 +58,13 @@ pub fn decode_cursor<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option
     let Some(cursor) = cursor else { return Ok(None) };
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
     let key = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    key.map(Some).ok_or_else(|| {
-        Problem::bad_request(
-            "invalid-cursor",
-            "The cursor is not one of this list",
-            "Take `cursor` from `next_cursor` of the page before, unchanged, or leave it out.",
-        )
-    })
+    key.map(Some).ok_or_else(invalid_cursor)
+}
+
+pub fn invalid_cursor() -> Problem {
+    Problem::bad_request(
+        "invalid-cursor",
+        "The cursor is not one of this list",
+        "Take `cursor` from `next_cursor` of the page before, unchanged, or leave it out.",
+    )
 }

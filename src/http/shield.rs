@@ -32,6 +32,15 @@ pub async fn shed(State(limit): State<Arc<Semaphore>>, request: Request, next: N
     next.run(request).await
 }
 
+/// Refuses a path with a zero byte: nothing has such a name, and Postgres can't be asked for it.
+pub async fn refuse_zero_bytes(request: Request, next: Next) -> Response {
+    if request.uri().path().contains("%00") {
+        let detail = "No name in a path has a zero byte (%00).";
+        return Problem::bad_request("invalid-path", "The path can't be read", detail).into_response();
+    }
+    next.run(request).await
+}
+
 /// Ends a request that takes too long. A stream's events come after its head and are not concerned.
 pub async fn end_in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
