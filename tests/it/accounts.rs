@@ -5,6 +5,7 @@ mod at_once;
 mod damaged;
 pub mod database;
 mod entitlements;
+mod lists;
 mod migrations;
 mod mutations;
 mod on_postgres;

@@ -22,7 +22,9 @@ on_both_databases! {
 /// What the log says of a change.
 struct Entry {
     sequence: i64,
+    at_ms: i64,
     actor: String,
+    action: String,
     before: Option<String>,
     after: Option<String>,
 }
@@ -60,8 +62,7 @@ impl Walk {
 
     /// The entries of the log after one of them.
     async fn log_after(&self, sequence: i64) -> Vec<Entry> {
-        let sql =
-            "SELECT sequence, actor, before, after FROM audit_log WHERE sequence > $1 ORDER BY sequence";
+        let sql = "SELECT sequence, at_ms, actor, action, before, after FROM audit_log WHERE sequence > $1 ORDER BY sequence";
         let rows = self.world.accounts.database().fetch_all(sql, &[sequence.into()]).await.expect("the log");
         let text = |row: &odometer::accounts::database::Row, column| {
             row.optional_text(column).expect("a text").map(str::to_owned)
@@ -69,9 +70,11 @@ impl Walk {
         rows.iter()
             .map(|row| Entry {
                 sequence: row.integer(0).expect("a number"),
-                actor: text(row, 1).expect("an actor"),
-                before: text(row, 2),
-                after: text(row, 3),
+                at_ms: row.integer(1).expect("a number"),
+                actor: text(row, 2).expect("an actor"),
+                action: text(row, 3).expect("an action"),
+                before: text(row, 4),
+                after: text(row, 5),
             })
             .collect()
     }
@@ -108,7 +111,8 @@ impl Walk {
         let ask =
             |body: Option<Value>| self.world.send(with_key(request(&token, method, &place, body), &key));
 
-        let before = self.end_of_log().await;
+        let now_ms = || self.world.accounts.clock().now_ms();
+        let (before, began_ms) = (self.end_of_log().await, now_ms());
         if let Some(mut body) = body.clone() {
             body["unknown"] = json!(1);
             let refused = self.world.call(&token, method, &place, Some(body)).await;
@@ -123,6 +127,7 @@ impl Walk {
         assert!(!own.is_empty(), "{what} stands in no log");
         for entry in own {
             assert_eq!(entry.actor, actor, "{what}");
+            assert!(!entry.action.is_empty() && (began_ms..=now_ms()).contains(&entry.at_ms), "{what}");
             assert!(entry.before.is_some() || entry.after.is_some(), "{what}");
         }
         let again = ask(body).await;
