@@ -2,6 +2,7 @@
 
 mod api;
 mod at_once;
+mod away;
 mod damaged;
 pub mod database;
 mod entitlements;
