@@ -31,9 +31,10 @@ fn what_is_changed_at_one_holds_at_the_other_on_postgres() {
 }
 
 struct Pair {
-    deployment: Deployment,
+    // They end before the deployment does, whose folder has their logs.
     one: Odometer,
     two: Odometer,
+    deployment: Deployment,
     /// Where each of them listens.
     addresses: [String; 2],
 }
@@ -51,7 +52,7 @@ impl Pair {
             deployment.start_with(name, &[command], &environment)
         };
         let (one, two) = (start("one", "run", &addresses[0]), start("two", "serve", &addresses[1]));
-        let mut pair = Self { deployment, one, two, addresses };
+        let mut pair = Self { one, two, deployment, addresses };
         for http in pair.operator() {
             wait_until("both to be ready", PATIENCE, || {
                 pair.one.assert_runs();
