@@ -270,14 +270,14 @@ fn is_binary(headers: &dyn Headers) -> bool {
     const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
     const STRUCTURED: &[u8] = b"application/cloudevents";
     let (mut attributes, mut structured) = (false, false);
-    headers.each(&mut |name, value| {
-        let is = |required: &&str| attribute(name).is_some_and(|name| name.eq_ignore_ascii_case(required));
-        attributes |= REQUIRED.iter().any(is);
-        if name.eq_ignore_ascii_case("content-type") {
+    headers.each(&mut |name, value| match attribute(name) {
+        Some(name) => attributes |= REQUIRED.iter().any(|required| name.eq_ignore_ascii_case(required)),
+        None if name.eq_ignore_ascii_case("content-type") => {
             let media_type = value.unwrap_or_default().trim_ascii_start();
             structured =
                 media_type.get(..STRUCTURED.len()).is_some_and(|it| it.eq_ignore_ascii_case(STRUCTURED));
         }
+        None => {}
     });
     attributes && !structured
 }
