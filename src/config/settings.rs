@@ -83,8 +83,7 @@ impl Config {
 
     /// What others may know of a lane is of use only where they count into the same ledger.
     pub fn cache_settings(&self) -> CacheSettings {
-        let (clickhouse, kafka) = (&self.clickhouse, &self.kafka);
-        let ledger = [&*clickhouse.url, "\0", &clickhouse.database, "\0", &kafka.group].concat();
+        let ledger = [&*self.clickhouse.database, "\0", &self.kafka.group].concat();
         let dir = self.cache.dir.join(format!("{:016x}", xxh3_64(ledger.as_bytes())));
         CacheSettings { dir, memory: self.memory / 2, budget: self.cache.budget }
     }

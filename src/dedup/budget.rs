@@ -16,6 +16,8 @@ pub struct CacheFull {
     pub cause: String,
     /// What to do.
     pub hint: &'static str,
+    /// Disk, not memory.
+    pub is_disk: bool,
 }
 
 impl Budget {

@@ -1,13 +1,16 @@
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::budget::Budget;
-use crate::clock::instant;
+use super::journal::{first_offset, segments};
+
+#[cfg(test)]
+mod tests;
 
 /// Where windows live: in memory within a budget, beyond it in the cache's folder.
 #[derive(Clone, Debug)]
@@ -24,9 +27,8 @@ struct Inner {
     windows: AtomicU64,
     /// How many are about to.
     expected: AtomicU64,
-    /// Folders of journals that are open.
-    in_use: Mutex<HashSet<PathBuf>>,
-    opened: Instant,
+    /// Folders of journals that are open, and how often: one that is given up may be open a while longer.
+    in_use: Mutex<HashMap<PathBuf, usize>>,
     /// Held while the process lives, so that no other uses the folder.
     _lock: File,
 }
@@ -45,7 +47,7 @@ const MOST_PROCESSES: u32 = 256;
 /// A file that a process holds locked in its folder.
 const LOCK: &str = "lock";
 /// Longer than a lane is on its way from one process to another.
-const UNUSED_FOR: Duration = Duration::from_secs(3_600);
+const UNUSED_FOR_MS: i64 = 3_600_000;
 
 impl Cache {
     /// Takes a folder within `settings.dir` that no other process uses.
@@ -59,8 +61,8 @@ impl Cache {
                     let memory = Budget::new(settings.memory);
                     let disk = Budget::new(settings.budget);
                     let (windows, expected) = (AtomicU64::new(0), AtomicU64::new(0));
-                    let (in_use, opened) = (Mutex::default(), instant());
-                    let inner = Inner { dir, memory, disk, windows, expected, in_use, opened, _lock: lock };
+                    let in_use = Mutex::default();
+                    let inner = Inner { dir, memory, disk, windows, expected, in_use, _lock: lock };
                     return Ok(Self { inner: Arc::new(inner) });
                 }
                 Err(TryLockError::WouldBlock) => {}
@@ -88,43 +90,44 @@ impl Cache {
 
     /// Keeps a journal's folder from being swept away as long as the answer lives.
     pub(super) fn use_dir(&self, dir: &Path) -> InUse {
-        self.in_use().insert(dir.to_owned());
+        *self.in_use().entry(dir.to_owned()).or_default() += 1;
         InUse { cache: self.clone(), dir: dir.to_owned() }
     }
 
-    fn in_use(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+    fn in_use(&self) -> MutexGuard<'_, HashMap<PathBuf, usize>> {
         self.inner.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes journals that were not written to for an hour, which this process has seen the whole of,
-    /// and that nobody holds: of lanes that went elsewhere, whose owner has its own, and of processes
-    /// that did not come back.
-    pub fn sweep(&self) -> io::Result<()> {
-        if self.inner.opened.elapsed() > UNUSED_FOR { self.sweep_unused_for(UNUSED_FOR) } else { Ok(()) }
-    }
-
-    fn sweep_unused_for(&self, unused_for: Duration) -> io::Result<()> {
-        self.sweep_dir(&self.inner.dir, unused_for)?;
-        for other in self.other_dirs() {
-            // Whoever ends while it is looked at has its journals looked at the next time.
+    /// Removes journals that were not written to for an hour, that nobody holds, and that another process
+    /// has a later copy of: of lanes that went elsewhere, and of processes that did not come back. What is
+    /// nowhere else stays: the log may have lost it.
+    ///
+    /// `now_ms`: by the system's clock, as the times of files are.
+    pub fn sweep(&self, now_ms: i64) {
+        let others = self.other_dirs();
+        self.sweep_dir(&self.inner.dir, &others, now_ms);
+        for other in &others {
             let Ok(lock) = File::options().write(true).open(other.join(LOCK)) else { continue };
             if lock.try_lock().is_ok() {
-                self.sweep_dir(&other, unused_for)?;
+                let beside: Vec<_> = others.iter().filter(|dir| *dir != other).cloned().collect();
+                self.sweep_dir(other, &[&beside[..], std::slice::from_ref(&self.inner.dir)].concat(), now_ms);
             }
         }
-        Ok(())
     }
 
-    fn sweep_dir(&self, dir: &Path, unused_for: Duration) -> io::Result<()> {
-        // Nobody opens one in the middle of it.
-        let in_use = self.in_use();
-        for journal in folders(dir)?.into_iter().filter(|journal| !in_use.contains(journal)) {
-            if is_unused_for(&journal, unused_for)? {
-                fs::remove_dir_all(&journal)?;
-                tracing::info!(journal = %journal.display(), "removed a journal that nobody uses");
+    fn sweep_dir(&self, dir: &Path, others: &[PathBuf], now_ms: i64) {
+        for journal in folders(dir).unwrap_or_default() {
+            // Nobody opens it in the middle of this.
+            let in_use = self.in_use();
+            let Some(name) = journal.file_name().filter(|_| !in_use.contains_key(&journal)) else { continue };
+            let has_later = others.iter().any(|other| is_later_copy(&other.join(name), &journal));
+            if has_later && written_at_ms(&journal) < Some(now_ms - UNUSED_FOR_MS) {
+                match fs::remove_dir_all(&journal) {
+                    Ok(()) => tracing::info!(journal = %journal.display(), "removed a copy that nobody uses"),
+                    Err(error) => tracing::warn!("remove journal {}: {error}", journal.display()),
+                }
             }
         }
-        Ok(())
     }
 
     pub fn memory(&self) -> &Budget {
@@ -203,14 +206,21 @@ fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Whether nothing in the folder was written to for so long.
-fn is_unused_for(dir: &Path, least: Duration) -> io::Result<bool> {
-    let mut latest = fs::metadata(dir)?.modified()?;
-    for entry in fs::read_dir(dir)? {
-        latest = latest.max(entry?.metadata()?.modified()?);
-    }
-    // A time that is still to come is none that passed.
-    Ok(latest.elapsed().is_ok_and(|unused| unused >= least))
+/// Whether `other` was written to after `journal`, and knows what that does: it goes on where that ends,
+/// or before.
+fn is_later_copy(other: &Path, journal: &Path) -> bool {
+    let (Ok(theirs), Ok(own)) = (segments(other), segments(journal)) else { return false };
+    let knows = match (theirs.first(), own.last()) {
+        (Some(theirs), Some(own)) => first_offset(theirs) <= first_offset(own),
+        (_, None) => true,
+        (None, Some(_)) => false,
+    };
+    knows && written_at_ms(other) > written_at_ms(journal)
+}
+
+fn written_at_ms(dir: &Path) -> Option<i64> {
+    let entries = fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.metadata().ok());
+    entries.chain(fs::metadata(dir)).map(|file| file.mtime() * 1_000 + file.mtime_nsec() / 1_000_000).max()
 }
 
 /// A journal's folder that is held.
@@ -221,7 +231,13 @@ pub(super) struct InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        self.cache.in_use().remove(&self.dir);
+        let mut in_use = self.cache.in_use();
+        if let Some(times) = in_use.get_mut(&self.dir) {
+            *times -= 1;
+            if *times == 0 {
+                in_use.remove(&self.dir);
+            }
+        }
     }
 }
 
@@ -260,50 +276,5 @@ impl Expected {
 impl Drop for Expected {
     fn drop(&mut self) {
         self.cache.inner.expected.fetch_sub(*self.left.get_mut(), Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dedup::{Frame, Journal};
-    use crate::event::{Lane, RulesHash};
-
-    fn journal(cache: &Cache, partition: i32) -> Journal {
-        let lane = Lane { topic: "t".into(), topic_id: "id".into(), partition };
-        let mut journal = Journal::open(cache, &lane).unwrap();
-        journal.append(&Frame { first: 0, next: 1, rules: RulesHash(0), occurrences: vec![] }, 0).unwrap();
-        journal
-    }
-
-    fn names(cache: &Cache) -> Vec<String> {
-        let folders = folders(cache.dir()).unwrap();
-        folders.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
-    }
-
-    #[test]
-    fn journals_that_nobody_uses_are_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let open = || {
-            Cache::open(&CacheSettings { dir: dir.path().to_owned(), memory: 0, budget: 1 << 20 }).unwrap()
-        };
-        let (own, living, ended) = (open(), open(), open());
-        let held = journal(&own, 0);
-        for cache in [&own, &living, &ended] {
-            drop(journal(cache, 1));
-        }
-        let ended_dir = ended.dir().to_owned();
-        drop(ended);
-
-        own.sweep().unwrap();
-        own.sweep_unused_for(Duration::from_secs(60)).unwrap();
-        assert_eq!((names(&own).len(), folders(&ended_dir).unwrap().len()), (2, 1), "all were just written");
-        own.sweep_unused_for(Duration::ZERO).unwrap();
-        assert_eq!(names(&own), ["t-0-id"], "it is held");
-        assert_eq!(names(&living), ["t-1-id"], "its process lives");
-        assert!(folders(&ended_dir).unwrap().is_empty());
-        drop(held);
-        own.sweep_unused_for(Duration::ZERO).unwrap();
-        assert!(names(&own).is_empty());
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn full(cache: &Cache, cause: impl ToString) -> CacheFull {
         action: format!("move keys of a window to {}", cache.dir().display()),
         cause: cause.to_string(),
         hint: "raise `cache.budget` or free disk space",
+        is_disk: true,
     }
 }
 

@@ -284,7 +284,7 @@ fn cut(path: &Path, bytes: u64, later: &[PathBuf]) -> io::Result<()> {
 }
 
 /// In the order of their first offsets.
-fn segments(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn segments(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut segments: Vec<_> = fs::read_dir(dir)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| first_offset(path).is_some())
@@ -297,6 +297,6 @@ fn used_up() -> io::Error {
     io::Error::other("the cache's budget is used up")
 }
 
-fn first_offset(path: &Path) -> Option<i64> {
+pub(super) fn first_offset(path: &Path) -> Option<i64> {
     path.file_name()?.to_str()?.strip_suffix(".journal")?.parse().ok()
 }

@@ -418,6 +418,7 @@ fn memory_full(cache: &Cache) -> CacheFull {
         action: format!("take memory for a window, of {} bytes for all", cache.memory().limit()),
         cause: "other lanes have it".into(),
         hint: "they give some back soon; raise `memory`, or start another process",
+        is_disk: false,
     }
 }
 
@@ -426,5 +427,6 @@ fn unread(cache: &Cache, error: &std::io::Error) -> CacheFull {
         action: format!("read keys of a window in {}", cache.dir().display()),
         cause: error.to_string(),
         hint: "see whether the disk is well",
+        is_disk: false,
     }
 }

@@ -140,8 +140,13 @@ impl<S: Stores> Beginner<'_, S> {
         if let Some(open) = journal {
             match replay(open, &mut window, &taken.rows, needed_from, covered_end) {
                 Ok(offset) => reached = offset,
-                // The window goes before the journal, which takes room from it.
-                Err(ReplayError::Full(full)) if open.bytes() == 0 => return Err(full.into()),
+                // The window goes before the journal, which takes room from it; but not where the journal
+                // alone knows what the log has no more.
+                Err(ReplayError::Full(full))
+                    if !full.is_disk || open.bytes() == 0 || state.log_start > needed_from =>
+                {
+                    return Err(full.into());
+                }
                 Err(error) => {
                     tracing::warn!(lane = %state.lane, "read journal: {error}; the window is read from the log");
                     if matches!(error, ReplayError::Full(_))

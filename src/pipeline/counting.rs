@@ -11,12 +11,15 @@ use super::lane_task::LaneEvent;
 use super::pace::{Beat, Pace};
 use super::{ClosedBlock, IngestError, LaneCounter, metrics};
 use crate::clock::instant;
-use crate::event::Record;
 use crate::source::{Batch, Item};
 use crate::telemetry::vital;
 
+mod slot;
+
 #[cfg(test)]
 mod tests;
+
+use slot::{Run, Slot};
 
 /// A thread that counts lanes of its own, with nothing that another one touches: it takes what the
 /// member's thread has polled, and hands blocks that are due to the lanes' tasks.
@@ -72,25 +75,6 @@ enum Word {
 
 /// A block that is under way for too long, in words.
 type Stalled = Arc<Mutex<Option<String>>>;
-
-/// A lane that is counted.
-pub struct Slot {
-    counter: LaneCounter,
-    blocks: mpsc::Sender<ClosedBlock>,
-    /// Since when a block has been under way.
-    publishing: Option<Instant>,
-    /// When the open block got its first record, or none since the lane was taken over.
-    opened: Instant,
-    /// Nothing was published since then: what the lane stood still for ends at once, not at a beat.
-    is_first: bool,
-    pace: Pace,
-}
-
-/// Records of one lane that follow one another in a batch.
-struct Run<'b> {
-    slot: usize,
-    records: Vec<(Record<'b>, i32)>,
-}
 
 /// Loads that a thread has before it, so that it needn't wait for the next.
 const LOADS: usize = 2;
@@ -327,10 +311,10 @@ impl Worker {
     }
 
     fn release(&mut self, number: usize) {
+        self.by_partition.retain(|_, other| *other != number);
         let Some(slot) = self.slots.remove(&number) else { return };
         let lane = slot.counter.lane();
         tracing::info!(%lane, at = slot.counter.next(), "gives lane up");
-        self.by_partition.retain(|_, other| *other != number);
     }
 
     /// What a lane's task says. An error, and the slot that it is about, ends the session.
@@ -473,40 +457,4 @@ fn slot_at(
     opened: usize,
 ) -> Option<usize> {
     by_partition.get(&lane).copied().filter(|slot| *slot < opened)
-}
-
-impl Slot {
-    /// Takes the records, which leaves none, and what came behind them.
-    fn take_run(&mut self, run: &mut Run<'_>, behind: Option<Item<'_>>) -> Result<(), IngestError> {
-        if run.records.is_empty() && behind.is_none() {
-            return Ok(());
-        }
-        if !self.counter.has_news() {
-            self.opened = instant();
-        }
-        let taken = self.counter.take_all(&run.records);
-        run.records.clear();
-        taken?;
-        match behind {
-            Some(Item::End { offset }) => self.counter.reach(offset)?,
-            Some(Item::Broken { cause }) => {
-                return Err(IngestError::Broken { lane: self.counter.lane().to_string(), cause });
-            }
-            Some(Item::Record { record, leader_epoch }) => self.counter.take(&record, leader_epoch)?,
-            None => {}
-        }
-        Ok(())
-    }
-
-    /// The task takes one block at a time, so there is room.
-    fn close(&mut self) {
-        let lane = self.counter.lane();
-        self.pace.reach(self.counter.next(), instant());
-        let window = self.counter.window();
-        metrics::window(lane, window, self.pace.hours(window.width()));
-        // Where the task has ended it has said why, and the session ends with it.
-        let _ = self.blocks.try_send(self.counter.close());
-        self.publishing = Some(instant());
-        self.is_first = false;
-    }
 }

@@ -216,8 +216,7 @@ async fn collect_garbage(store: Store, cache: Cache, shutdown: CancellationToken
         if let Err(error) = store.collect_garbage().await {
             tracing::warn!("{error}; rows that nobody counts stay a while longer");
         }
-        if let Err(error) = cache.sweep() {
-            tracing::warn!("remove journals that nobody uses: {error}");
-        }
+        let cache = cache.clone();
+        let _ = tokio::task::spawn_blocking(move || cache.sweep(Clock::System.now_ms())).await;
     }
 }

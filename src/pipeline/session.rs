@@ -350,7 +350,9 @@ impl Running<'_> {
                 .buffer_unordered(BEGUN_AT_ONCE / number)
                 .try_collect::<Vec<_>>();
             let begun = runtime.block_on(stop.run_until_cancelled(begun));
-            if !matches!(begun, Some(Ok(_))) {
+            // Others find out which lanes lack room, too: each session that begins without them costs a rebalance.
+            let is_lost = |failure: &Failure| !matches!(failure.error, IngestError::CacheFull(_));
+            if begun.as_ref().is_none_or(|begun| begun.as_ref().is_err_and(is_lost)) {
                 stop.cancel();
             }
             begun

@@ -1,6 +1,6 @@
 use super::*;
 use crate::dedup::{Cache, CacheSettings};
-use crate::event::{Format, HOUR_MS, Lane, NoHeaders, Rules};
+use crate::event::{Format, HOUR_MS, Lane, NoHeaders, Record, Rules};
 use crate::flush::TenureEnded;
 use crate::source::CommitError;
 
