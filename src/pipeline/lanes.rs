@@ -1,9 +1,15 @@
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::beginning::{Beginner, LaneState};
+use super::counting::Failure;
 use super::lane_task::{LanePublisher, LaneTask, Recounts};
 use super::put_off::PutOff;
 use super::{IngestError, LaneCounter, Settings};
@@ -13,6 +19,7 @@ use crate::event::Lane;
 use crate::flush::{Inserts, Publisher};
 use crate::source::{Committed, DeadLetters, Fence, KafkaError, TopicDescription, Watermarks};
 use crate::store::{RecountRequest, Store};
+use crate::telemetry::vital;
 
 /// What every lane of a session is begun with.
 pub struct Grounds<'a> {
@@ -24,7 +31,15 @@ pub struct Grounds<'a> {
     /// The windows of all lanes that are begun with them.
     pub expected: &'a Expected,
     pub clock: &'a Clock,
+    pub runtime: &'a Handle,
+    pub shutdown: &'a CancellationToken,
 }
+
+/// Lanes that are taken over at the same time, by all threads together.
+const BEGUN_AT_ONCE: usize = 16;
+
+/// `None` where it was told to stop.
+type Begun = Option<Result<Vec<ReadyLane>, Failure>>;
 
 /// A lane that is held and may be read.
 pub struct ReadyLane {
@@ -36,8 +51,70 @@ pub struct ReadyLane {
 }
 
 impl Grounds<'_> {
+    /// Takes lanes (topic, partition) over, several at a time, into the slots of the session from
+    /// `first_slot` on, in their order: on several threads, since journals are read and windows filled
+    /// meanwhile. On an error some may be taken over, and none is answered; there is none where it was told
+    /// to stop.
+    pub fn begin_all(
+        &self,
+        lanes: &[(String, i32)],
+        described: &[TopicDescription],
+        first_slot: usize,
+        threads: usize,
+    ) -> Result<Vec<ReadyLane>, Vec<Failure>> {
+        let number = threads.clamp(1, BEGUN_AT_ONCE);
+        let stop = self.shutdown.child_token();
+        let begin = |thread: usize| {
+            let own = (first_slot..).zip(lanes).skip(thread).step_by(number);
+            let begun = stream::iter(own)
+                .map(|(slot, lane)| self.begin_lane(described, lane, slot))
+                .buffer_unordered(BEGUN_AT_ONCE / number)
+                .try_collect();
+            Self::stop_others(self.runtime.block_on(stop.run_until_cancelled(begun)), &stop)
+        };
+        let begun = thread::scope(|scope| {
+            let threads = (0..number).map(|thread| {
+                let begin = move || vital(|| begin(thread));
+                thread::Builder::new().name(format!("beginning-{thread}")).spawn_scoped(scope, begin)
+            });
+            let threads = threads.collect::<Result<Vec<_>, _>>().map_err(|error| {
+                stop.cancel();
+                let error = IngestError::Group { cause: format!("start a thread: {error}") };
+                vec![Failure { lane: lanes[0].clone(), error }]
+            })?;
+            let joined =
+                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            Ok::<Vec<Begun>, Vec<Failure>>(joined.collect())
+        })?;
+        all_of(begun, lanes.len())
+    }
+
+    /// Where one lane lacks room others are begun all the same: each session that finds one more of such
+    /// costs a rebalance.
+    fn stop_others(begun: Begun, stop: &CancellationToken) -> Begun {
+        let is_full = |failure: &Failure| matches!(failure.error, IngestError::CacheFull(_));
+        if begun.as_ref().is_some_and(|begun| begun.as_ref().is_err_and(|failure| !is_full(failure))) {
+            stop.cancel();
+        }
+        begun
+    }
+
+    async fn begin_lane(
+        &self,
+        described: &[TopicDescription],
+        lane: &(String, i32),
+        slot: usize,
+    ) -> Result<ReadyLane, Failure> {
+        let (topic, partition) = lane;
+        let begun = match described.iter().find(|described| described.name == *topic) {
+            Some(description) => self.begin(description, *partition, slot).await,
+            None => Err(IngestError::UnknownTopic { topic: topic.clone() }),
+        };
+        begun.map_err(|error| Failure { lane: lane.clone(), error })
+    }
+
     /// Takes a lane over, in slot `slot` of the session.
-    pub async fn begin(
+    async fn begin(
         &self,
         topic: &TopicDescription,
         partition: i32,
@@ -107,6 +184,24 @@ impl Grounds<'_> {
         });
         Ok(looked.await.map_err(|error| IngestError::Group { cause: error.to_string() })??)
     }
+}
+
+/// Every lane, in the order of the slots; else why not, what is about a lane's room last.
+fn all_of(begun: Vec<Begun>, lanes: usize) -> Result<Vec<ReadyLane>, Vec<Failure>> {
+    let mut ready = Vec::with_capacity(lanes);
+    let mut failures = Vec::new();
+    for begun in begun.into_iter().flatten() {
+        match begun {
+            Ok(some) => ready.extend(some),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if ready.len() < lanes {
+        failures.sort_by_key(|failure| matches!(failure.error, IngestError::CacheFull(_)));
+        return Err(failures);
+    }
+    ready.sort_by_key(|ready| ready.task.slot);
+    Ok(ready)
 }
 
 /// Lanes roll up one after another, not all at once.

@@ -1,12 +1,10 @@
 use std::collections::HashMap;
-use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -24,7 +22,6 @@ use crate::event::Lane;
 use crate::flush::Inserts;
 use crate::source::{Batch, Client, DeadLetters, Fence, Rebalance, TopicDescription};
 use crate::store::{RecountRequest, Store};
-use crate::telemetry::vital;
 
 /// One membership in the group, from joining to leaving, on a thread of its own that reads for the
 /// threads that count.
@@ -96,28 +93,12 @@ const POLL_BYTES: usize = 2 << 20;
 const BLOCKED_BEFORE_PAUSE: Duration = Duration::from_secs(5);
 /// The group waits for whoever gives a lane up.
 const GIVEN_UP_WITHIN: Duration = Duration::from_millis(500);
-/// Lanes that are taken over at the same time, by all threads together.
-const BEGUN_AT_ONCE: usize = 16;
 
 /// The most bytes of records that are polled and not counted yet: in each thread's hands, and of one
 /// poll more. A record keeps all of the answer that it came in.
 pub fn polled_bytes(settings: &Settings) -> u64 {
     let loads = (settings.threads * CountingThread::LOADS + 1) as u64;
     loads.saturating_mul(settings.kafka.polled_bytes(POLL_BYTES as u64, POLL_RECORDS as u64))
-}
-
-async fn begin_lane(
-    grounds: &Grounds<'_>,
-    described: &[TopicDescription],
-    lane: &(String, i32),
-    slot: usize,
-) -> Result<ReadyLane, Failure> {
-    let (topic, partition) = lane;
-    let begun = match described.iter().find(|described| described.name == *topic) {
-        Some(description) => grounds.begin(description, *partition, slot).await,
-        None => Err(IngestError::UnknownTopic { topic: topic.clone() }),
-    };
-    begun.map_err(|error| Failure { lane: lane.clone(), error })
 }
 
 impl Session {
@@ -338,55 +319,13 @@ impl Running<'_> {
             letters: &self.session.letters,
             expected: &expected,
             clock: &self.session.clock,
+            runtime: &self.session.runtime,
+            shutdown: &self.session.shutdown,
         };
-        // Journals are read and windows filled meanwhile, which is work for as many threads as count.
-        let number = self.threads.len().clamp(1, BEGUN_AT_ONCE);
-        let stop = self.session.shutdown.child_token();
-        let (runtime, stop, first_slot) = (&self.session.runtime, &stop, self.opened);
-        let begin_some = |thread: usize| {
-            let own = lanes.iter().enumerate().skip(thread).step_by(number);
-            let begun = stream::iter(own)
-                .map(|(index, lane)| begin_lane(&grounds, described, lane, first_slot + index))
-                .buffer_unordered(BEGUN_AT_ONCE / number)
-                .try_collect::<Vec<_>>();
-            let begun = runtime.block_on(stop.run_until_cancelled(begun));
-            // Others find out which lanes lack room, too: each session that begins without them costs a rebalance.
-            let is_lost = |failure: &Failure| !matches!(failure.error, IngestError::CacheFull(_));
-            if begun.as_ref().is_none_or(|begun| begun.as_ref().is_err_and(is_lost)) {
-                stop.cancel();
-            }
-            begun
-        };
-        let begun = thread::scope(|scope| {
-            let threads = (0..number).map(|thread| {
-                let name = format!("beginning-{thread}");
-                let begin = move || vital(|| begin_some(thread));
-                thread::Builder::new().name(name).spawn_scoped(scope, begin)
-            });
-            let threads = threads.collect::<Result<Vec<_>, _>>().map_err(|error| {
-                stop.cancel();
-                IngestError::Group { cause: format!("start a thread: {error}") }
-            })?;
-            Ok::<Vec<_>, IngestError>(threads.into_iter().map(|thread| thread.join()).collect())
-        })?;
-        let begun = begun.into_iter().map(|begun| begun.unwrap_or_else(|panic| resume_unwind(panic)));
-        let mut ready = Vec::with_capacity(lanes.len());
-        let mut failures = Vec::new();
-        for begun in begun.flatten() {
-            match begun {
-                Ok(some) => ready.extend(some),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        failures.iter().for_each(|failure| self.let_wait(failure));
-        match failures.into_iter().next() {
-            Some(failure) => Err(failure.error),
-            None if ready.len() < lanes.len() => Err(IngestError::Stopping),
-            None => {
-                ready.sort_by_key(|ready| ready.task.slot);
-                Ok(ready)
-            }
-        }
+        grounds.begin_all(lanes, described, self.opened, self.threads.len()).map_err(|failures| {
+            failures.iter().for_each(|failure| self.let_wait(failure));
+            failures.into_iter().next().map_or(IngestError::Stopping, |failure| failure.error)
+        })
     }
 
     /// Lets the thread with the fewest lanes count one more.
