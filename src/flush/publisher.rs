@@ -176,9 +176,9 @@ impl<S: Stores, C: Commits, L: Letters> Publisher<S, C, L> {
         }
     }
 
-    /// Writes the ledger row with those of other lanes, else alone until it is acknowledged. Where the lane is lost meanwhile, the next
-    /// owner writes the same row. Where somebody else has claimed it, even one whose assignment had
-    /// passed by then, only taking it over once more tells how it stands.
+    /// Writes the ledger row with those of other lanes, else alone, until it is acknowledged. Where the
+    /// lane is lost meanwhile, the next owner writes the same row. Where somebody else has claimed it,
+    /// even one whose assignment had passed by then, only taking it over once more tells how it stands.
     async fn list(&self, committed: CommittedBlock) -> Result<Published, TenureEnded> {
         let (row, mut pause) = (&committed.row, Pause::default());
         if row.kind == BlockKind::Live
